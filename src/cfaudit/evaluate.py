@@ -1,0 +1,80 @@
+"""Templates × Rules in, Results out; a check that crashes becomes an ERROR of its own rule only.
+
+A template has one model per combination of undecided conditions. A finding that holds in all of them is plain, one
+that holds in some says when.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from cfaudit.facts import Facts
+from cfaudit.finding import Finding, Outcome, Result
+from cfaudit.model.template import Template
+from cfaudit.rule import Rule
+
+Check: TypeAlias = Callable[..., Iterator[Finding]]
+Case: TypeAlias = tuple[Template, Facts]
+
+
+def evaluate(cases: Sequence[Case], rules: Iterable[Rule], checks: Mapping[str, Check]) -> tuple[Result, ...]:
+    """One result per rule, in the rules' order. ``cases`` are the scenarios of one template, at least one."""
+    return tuple(_result(cases, rule, checks[rule.check]) for rule in rules)
+
+
+def _result(cases: Sequence[Case], rule: Rule, check: Check) -> Result:
+    try:
+        found = [tuple(check(template, facts, **rule.arguments)) for template, facts in cases]
+    except Exception as error:  # the one place that must survive a defect of ours: it becomes ERROR, and exit 3
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+        return Result(rule, (), f"{type(error).__name__}: {error} ({place})")
+    findings = found[0] if len(found) == 1 else _merged([case[0] for case in cases], found)
+    return Result(rule, tuple(sorted(findings, key=_order)))
+
+
+def _order(finding: Finding) -> tuple[int, int, int, str, str]:
+    span = finding.evidence[0].span
+    return (list(Outcome).index(finding.outcome), span.line, span.column, finding.subject, finding.property_path or "")
+
+
+_Key: TypeAlias = tuple[str, str | None, str]
+
+
+def _merged(templates: Sequence[Template], found: Sequence[tuple[Finding, ...]]) -> list[Finding]:
+    """Findings of several scenarios as one list; a subject that fails in some scenarios is no pass in the others."""
+    held: dict[tuple[_Key, Outcome], dict[int, Finding]] = {}
+    for index, findings in enumerate(found):
+        for finding in findings:
+            key = (finding.subject, finding.property_path, finding.salient)
+            held.setdefault((key, finding.outcome), {}).setdefault(index, finding)
+    worst: dict[tuple[str, str | None], Outcome] = {}
+    for (key, outcome), _ in held.items():
+        place = key[:2]
+        worst[place] = min(worst.get(place, outcome), outcome, key=list(Outcome).index)
+    merged = []
+    for (key, outcome), by_case in held.items():
+        if outcome is Outcome.PASS and worst[key[:2]] is not Outcome.PASS:
+            continue
+        first = next(iter(by_case.values()))
+        merged.append(first if len(by_case) == len(found) else replace(first, when=_when(templates, set(by_case))))
+    return merged
+
+
+def _when(templates: Sequence[Template], chosen: set[int]) -> str:
+    """The conditions that set some scenarios apart from the others: "IsProd is false"."""
+    vectors = [template.document.scenario.conditions for template in templates]
+    names = [name for name in vectors[0] if len({vector[name] for vector in vectors}) > 1]
+    for name in names:
+        for value in (True, False):
+            if {index for index, vector in enumerate(vectors) if vector[name] is value} == chosen:
+                return _phrase({name: value})
+    cases = [_phrase({name: vectors[index][name] for name in names}) for index in sorted(chosen)]
+    return " or ".join(cases)
+
+
+def _phrase(conditions: Mapping[str, bool]) -> str:
+    return " and ".join(f"{name} is {'true' if value else 'false'}" for name, value in conditions.items())

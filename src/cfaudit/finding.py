@@ -1,0 +1,145 @@
+"""What a check says and what a rule comes to: findings with evidence, results with a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from cfaudit.nodes import Span
+
+if TYPE_CHECKING:
+    from cfaudit.model.declarations import Resource
+    from cfaudit.rule import Rule
+
+
+class Severity(Enum):
+    """How bad a gap is, worst first."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """0 for critical to 4 for info."""
+        return _RANKS[self]
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+class Outcome(Enum):
+    """What one finding says of its subject."""
+
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+    PASS = "pass"
+
+
+class Verdict(Enum):
+    """What a rule comes to; the first that any finding says."""
+
+    ERROR = "error"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+    PASS = "pass"
+    NOT_APPLICABLE = "n/a"
+
+
+class Evidence(NamedTuple):
+    """A stretch of text that proves a finding, and what it shows. ``text`` overrides the excerpt of the template."""
+
+    span: Span
+    note: str
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One answer about one subject.
+
+    ``subject`` is a logical id or a component's id; ``evidence`` is never empty and its first member is the primary
+    place. ``salient`` is the value the fingerprint includes; ``severity`` overrides the rule's for gate and sorting.
+    """
+
+    outcome: Outcome
+    subject: str
+    message: str
+    evidence: tuple[Evidence, ...]
+    logical_id: str | None = None
+    property_path: str | None = None
+    salient: str = ""
+    severity: Severity | None = None
+    assumed: tuple[str, ...] = ()
+    when: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.evidence:
+            raise ValueError(f"a finding about {self.subject} has no evidence")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A rule and what its check found, or the error that stopped the check."""
+
+    rule: Rule
+    findings: tuple[Finding, ...]
+    error: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """ERROR, else FAIL before UNKNOWN before PASS, else NOT APPLICABLE."""
+        if self.error is not None:
+            return Verdict.ERROR
+        outcomes = {finding.outcome for finding in self.findings}
+        for outcome, verdict in _VERDICTS:
+            if outcome in outcomes:
+                return verdict
+        return Verdict.NOT_APPLICABLE
+
+    def of(self, outcome: Outcome) -> tuple[Finding, ...]:
+        """The findings with one outcome."""
+        return tuple(finding for finding in self.findings if finding.outcome is outcome)
+
+
+_VERDICTS = (
+    (Outcome.FAIL, Verdict.FAIL),
+    (Outcome.UNKNOWN, Verdict.UNKNOWN),
+    (Outcome.PASS, Verdict.PASS),
+)
+
+
+def judged(
+    outcome: Outcome,
+    resource: Resource,
+    path: str | None,
+    message: str,
+    *,
+    more: Iterable[Evidence] = (),
+    subject: str | None = None,
+    note: str | None = None,
+    span: Span | None = None,
+    severity: Severity | None = None,
+    salient: str = "",
+    assumed: tuple[str, ...] = (),
+) -> Finding:
+    """A finding about a resource, anchored at the property ``path``, or where it is missed, or at ``span``.
+
+    ``note`` says what the primary evidence shows (default: the message); ``more`` is related evidence.
+    """
+    where = span or (resource.where(path) if path else resource.span)
+    return Finding(
+        outcome=outcome,
+        subject=subject or resource.logical_id,
+        message=message,
+        evidence=(Evidence(where, note or message), *more),
+        logical_id=resource.logical_id,
+        property_path=path,
+        salient=salient,
+        severity=severity,
+        assumed=assumed,
+    )

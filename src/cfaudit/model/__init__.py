@@ -1,0 +1,1 @@
+"""Values in, a Template out: the typed view of a stack that checks ask."""

@@ -1,0 +1,254 @@
+"""Resolved sections in, resources with their properties and references out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from cfaudit.model.names import NAME_PROPERTIES, rendered, same_name
+from cfaudit.nodes import Absent, Deferred, Map, Scalar, Seq, Source, Span, Unknown, Value
+from cfaudit.resolve import Document
+
+
+class Edge(NamedTuple):
+    """One Ref or GetAtt: resource ``source`` names ``target`` at ``path``; ``attribute`` is None for a Ref."""
+
+    source: str
+    target: str
+    attribute: str | None
+    path: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource that is deployed under the scenario. ``span`` is its logical id's; ``body`` is all its attributes."""
+
+    logical_id: str
+    type: str
+    body: Map[Value]
+    span: Span
+
+    def at(self, path: str) -> Value:
+        """The value of a property, ``"VersioningConfiguration.Status"`` or ``"Rules.0.Id"``; Absent when not there.
+
+        An Unknown on the way is the answer. The span of an Absent is the key of the nearest thing that is there.
+        """
+        return self._walk("Properties", path)[0]
+
+    def attribute(self, path: str) -> Value:
+        """The value of a resource attribute (``DeletionPolicy``, ``DependsOn``, ``Metadata.cfaudit.code``)."""
+        return descend(self.body, self.span, path.split("."))[0]
+
+    def where(self, path: str) -> Span:
+        """The text of a property, key and value; for one that is absent the key of the nearest thing that is there."""
+        value, key = self._walk("Properties", path)
+        if isinstance(value, Absent):
+            return value.span
+        return key.to(value.span) if (key.line, key.column) <= (value.span.line, value.span.column) else value.span
+
+    def each(self, path: str) -> Iterator[tuple[str, Value]]:
+        """Every value a path with ``*`` for list members (or map members) leads to, with its concrete path.
+
+        A list that is not there yields one Absent, an unknown one yields Unknown.
+        """
+        yield from _each(self.at(""), self._anchor(), path.split("."), ())
+
+    def _anchor(self) -> Span:
+        return self.body.keys.get("Properties", self.span) if self._has_properties() else self.span
+
+    def _has_properties(self) -> bool:
+        properties = self.body.entries.get("Properties")
+        return isinstance(properties, Map) and bool(properties.keys)
+
+    def _walk(self, section: str, path: str) -> tuple[Value, Span]:
+        properties = self.body.entries.get(section)
+        if properties is None or (isinstance(properties, Scalar) and properties.kind == "null"):
+            properties = _unwritten(self.body, section, self.span)
+        if isinstance(properties, Absent):
+            return Absent(self.span), self.span
+        if not path:
+            return properties, self.body.keys.get(section, self.span)
+        return descend(properties, self.span, path.split("."))
+
+
+def _unwritten(map_: Map[Value], name: str, anchor: Span) -> Value:
+    """What a key that is not among the entries means: absent, or unknown where a macro may add keys."""
+    if "Fn::Transform" in map_.keys:
+        return Unknown(map_.keys["Fn::Transform"], (Deferred("macro", "Fn::Transform"),))
+    return Absent(map_.keys.get(name, anchor))
+
+
+def descend(value: Value, anchor: Span, path: Iterable[str]) -> tuple[Value, Span]:
+    """The value at a path below ``value`` and the span of the last key on the way, ``anchor`` when there is none."""
+    key = anchor
+    for name in path:
+        match value:
+            case Map(entries, keys):
+                found = entries.get(name)
+                value, key = (found, keys[name]) if found is not None else (_unwritten(value, name, key), key)
+            case Seq(items, span) if name.isdigit():
+                value = items[int(name)] if int(name) < len(items) else Absent(key)
+                key = key if isinstance(value, Absent) else value.span
+            case Unknown():
+                return value, key
+            case Absent():
+                return value, key
+            case _:
+                return Absent(value.span), key
+    return value, key
+
+
+def _each(value: Value, anchor: Span, path: list[str], done: tuple[str, ...]) -> Iterator[tuple[str, Value]]:
+    if not path:
+        yield ".".join(done), value
+        return
+    name, rest = path[0], path[1:]
+    if name != "*":
+        found, key = descend(value, anchor, [name])
+        yield from _each(found, key, rest, (*done, name))
+        return
+    match value:
+        case Seq(items) if items:
+            for index, item in enumerate(items):
+                yield from _each(item, item.span, rest, (*done, str(index)))
+        case Map(entries, keys) if entries:
+            for key_name, item in entries.items():
+                yield from _each(item, keys[key_name], rest, (*done, key_name))
+        case Unknown() | Absent():
+            yield ".".join((*done, name, *rest)), value
+        case _:
+            yield ".".join((*done, name, *rest)), Absent(anchor)
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """The resources that one scenario deploys, and who refers to whom."""
+
+    document: Document
+    resources: Mapping[str, Resource]
+
+    @property
+    def source(self) -> Source:
+        """The file it was read from."""
+        return self.document.source
+
+    @property
+    def span(self) -> Span:
+        """Where a finding about the whole template is anchored: the key of its Resources section."""
+        return self.source.root.keys.get("Resources", self.source.root.span)
+
+    def of(self, *types: str) -> Iterator[Resource]:
+        """Resources of any of the given types, in template order."""
+        for resource in self.resources.values():
+            if resource.type in types:
+                yield resource
+
+    @cached_property
+    def macros(self) -> tuple[Deferred, ...]:
+        """Transforms and preprocessor tags that may add or change anything the text does not show."""
+        untyped = tuple(
+            Deferred("macro", resource.logical_id) for resource in self.resources.values() if not resource.type
+        )
+        return self.document.macros + untyped
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        """Every Ref and GetAtt between resources, in template order; DependsOn is no reference."""
+        found: list[Edge] = []
+        for resource in self.resources.values():
+            properties = resource.body.entries.get("Properties")
+            if properties is not None:
+                found.extend(_edges(resource.logical_id, properties, ()))
+        return tuple(found)
+
+    @cached_property
+    def edges_to(self) -> Mapping[str, tuple[Edge, ...]]:
+        """The edges that end in each resource."""
+        found: dict[str, list[Edge]] = {}
+        for edge in self.edges:
+            found.setdefault(edge.target, []).append(edge)
+        return {target: tuple(edges) for target, edges in found.items()}
+
+    @cached_property
+    def edges_from(self) -> Mapping[str, tuple[Edge, ...]]:
+        """The edges that start in each resource."""
+        found: dict[str, list[Edge]] = {}
+        for edge in self.edges:
+            found.setdefault(edge.source, []).append(edge)
+        return {source: tuple(edges) for source, edges in found.items()}
+
+    def targets(self, value: Value, *types: str) -> tuple[Resource, ...]:
+        """The declared resources a value names: by Ref or GetAtt, or by a physical name or ARN that is theirs.
+
+        ``types`` restricts the answer; an empty answer says that the value names nothing that is declared here.
+        """
+        found: dict[str, Resource] = {}
+        values = value.items if isinstance(value, Seq) else (value,)
+        for item in values:
+            if isinstance(item, Unknown):
+                for logical_id in [reference.logical_id for reference in item.references] + sorted(item.mentions):
+                    resource = self.resources.get(logical_id)
+                    if resource and (not types or resource.type in types):
+                        found[logical_id] = resource
+            if not found and isinstance(item, (Scalar, Unknown)):
+                for resource in self._named(item, types):
+                    found[resource.logical_id] = resource
+        return tuple(found.values())
+
+    def target(self, value: Value, *types: str) -> Resource | None:
+        """The first resource that ``targets`` finds."""
+        return next(iter(self.targets(value, *types)), None)
+
+    def _named(self, value: Scalar | Unknown, types: tuple[str, ...]) -> Iterator[Resource]:
+        text = rendered(value)
+        for resource, name in self._physical_names:
+            if (not types or resource.type in types) and same_name(text, resource.type, name):
+                yield resource
+
+    @cached_property
+    def _physical_names(self) -> tuple[tuple[Resource, str], ...]:
+        found = []
+        for resource in self.resources.values():
+            path = NAME_PROPERTIES.get(resource.type)
+            value = resource.at(path) if path else None
+            if isinstance(value, (Scalar, Unknown)):
+                found.append((resource, rendered(value)))
+        return tuple(found)
+
+    def excerpt(self, span: Span, limit: int = 4) -> str:
+        """The source lines a span covers, without common indentation, at most ``limit`` of them."""
+        lines = [line.rstrip() for line in self.source.lines[span.line - 1 : min(span.end_line, span.line - 1 + limit)]]
+        indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+        return "\n".join(line[indent:] for line in lines)
+
+
+def _edges(source: str, value: Value, path: tuple[str, ...]) -> Iterator[Edge]:
+    match value:
+        case Unknown(span):
+            direct = {reference.logical_id for reference in value.references}
+            for reference in value.references:
+                yield Edge(source, reference.logical_id, reference.attribute, ".".join(path), span)
+            for logical_id in sorted(value.mentions - direct):
+                yield Edge(source, logical_id, None, ".".join(path), span)
+        case Seq(items):
+            for index, item in enumerate(items):
+                yield from _edges(source, item, (*path, str(index)))
+        case Map(entries):
+            for name, item in entries.items():
+                yield from _edges(source, item, (*path, name))
+        case _:
+            return
+
+
+def declared(document: Document) -> dict[str, Resource]:
+    """The resources of one resolved document by logical id, in template order."""
+    found: dict[str, Resource] = {}
+    for logical_id, body in document.resources.entries.items():
+        if isinstance(body, Map):
+            kind = body.entries.get("Type")
+            name = kind.text if isinstance(kind, Scalar) else ""
+            found[logical_id] = Resource(logical_id, name, body, document.resources.keys[logical_id])
+    return found

@@ -1,0 +1,39 @@
+"""A resolved document in, a Template out: the one object that checks ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from cfaudit.model.declarations import Declarations, declared
+from cfaudit.model.functions import Function, functions
+from cfaudit.model.iam import Principal, principals
+from cfaudit.resolve import Document
+
+
+class Template(Declarations):
+    """A stack as one scenario deploys it; every view is made once, when a check first asks for it."""
+
+    @cached_property
+    def principals(self) -> Mapping[str, Principal]:
+        """Roles, users and groups, SAM's implicit roles, and policies attached to nothing, by logical id."""
+        return principals(self)
+
+    @cached_property
+    def functions(self) -> Mapping[str, Function]:
+        """Lambda functions by logical id."""
+        return functions(self)
+
+    @cached_property
+    def functions_of(self) -> Mapping[str, tuple[Function, ...]]:
+        """The functions that run as each principal."""
+        found: dict[str, list[Function]] = {}
+        for function in self.functions.values():
+            if function.principal:
+                found.setdefault(function.principal, []).append(function)
+        return {principal: tuple(held) for principal, held in found.items()}
+
+
+def build(document: Document) -> Template:
+    """The model of one resolved document."""
+    return Template(document, declared(document))

@@ -1,0 +1,216 @@
+"""What the file says and what it means: the closed unions every station speaks of.
+
+``Node`` is what a template file says (``load``), ``Value`` is what it means under a scenario (``resolve``).
+Both are immutable and know where in the text they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
+
+T = TypeVar("T", covariant=True)
+
+ScalarKind: TypeAlias = Literal["str", "int", "float", "bool", "null"]
+
+
+class Span(NamedTuple):
+    """A stretch of a file; lines and columns are 1-based Unicode code points, the end column is exclusive."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+    def to(self, other: Span) -> Span:
+        """The stretch from the start of this span to the end of ``other``, a later span of the same file."""
+        return Span(self.file, self.line, self.column, other.end_line, other.end_column)
+
+    def point(self) -> str:
+        """``file:line:column``, the form of a diagnostic."""
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class TemplateError(Exception):
+    """The input cannot be audited.
+
+    ``span`` is where, ``str(error)`` is what, ``hint`` is how to mend it, ``excerpt`` is the line of the file.
+    """
+
+    def __init__(self, span: Span, message: str, hint: str = "", excerpt: str = "") -> None:
+        super().__init__(message)
+        self.span = span
+        self.hint = hint
+        self.excerpt = excerpt
+
+
+class NotTemplateError(TemplateError):
+    """The input is well formed but is no CloudFormation template."""
+
+
+class Diagnostic(NamedTuple):
+    """Something worth saying about the input that is no finding."""
+
+    level: Literal["error", "warning", "info"]
+    message: str
+    span: Span
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A known value. ``text`` is its text as written (``2012-10-17`` is text); ``kind`` is YAML's or JSON's reading."""
+
+    text: str
+    span: Span
+    kind: ScalarKind = "str"
+
+
+@dataclass(frozen=True, slots=True)
+class Seq(Generic[T]):
+    """A list."""
+
+    items: tuple[T, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Map(Generic[T]):
+    """A map. ``keys`` holds the span of every key that was written, also of one whose value is absent."""
+
+    entries: Mapping[str, T]
+    keys: Mapping[str, Span]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An intrinsic function; ``!Sub x`` and ``{"Fn::Sub": x}`` are the same call, named ``Fn::Sub``.
+
+    ``known`` is false for a local tag that CloudFormation does not define (``!Rain::Module``).
+    """
+
+    name: str
+    argument: Node
+    span: Span
+    known: bool = True
+
+
+class Reference(NamedTuple):
+    """A hole filled at deploy time by a resource: ``Ref`` (``attribute`` is None) or ``Fn::GetAtt``."""
+
+    logical_id: str
+    attribute: str | None
+
+
+DeferredKind: TypeAlias = Literal[
+    "parameter", "pseudo", "import", "dynamic", "function", "macro", "undefined", "condition"
+]
+
+
+class Deferred(NamedTuple):
+    """A hole filled at deploy time by something else: a parameter without default, an import, a dynamic reference …"""
+
+    kind: DeferredKind
+    name: str
+    mentions: frozenset[str] = frozenset()
+
+
+Part: TypeAlias = str | Reference | Deferred
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A value only deploy time knows: the concatenation of ``parts``, known text and holes, never empty."""
+
+    span: Span
+    parts: tuple[Part, ...]
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """The resources whose Ref or GetAtt is part of the text itself, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Reference))
+
+    @property
+    def deferred(self) -> tuple[Deferred, ...]:
+        """The holes that no resource of this template fills, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Deferred))
+
+    @property
+    def mentions(self) -> frozenset[str]:
+        """Logical ids of every resource that the value depends on, also through functions it cannot compute."""
+        found = {part.logical_id for part in self.parts if isinstance(part, Reference)}
+        return frozenset(found.union(*(part.mentions for part in self.parts if isinstance(part, Deferred))))
+
+    @property
+    def known_text(self) -> str:
+        """The known pieces of text, joined by NUL where a hole stands."""
+        return "".join(part if isinstance(part, str) else "\0" for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Nothing is there (``AWS::NoValue`` included); ``span`` is the nearest thing that is."""
+
+    span: Span
+
+
+Node: TypeAlias = "Scalar | Seq[Node] | Map[Node] | Call"
+Value: TypeAlias = "Scalar | Seq[Value] | Map[Value] | Unknown | Absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input as read: ``path`` as given, its text split into lines, and the node at its root."""
+
+    path: str
+    lines: tuple[str, ...]
+    root: Map[Node]
+    format: Literal["yaml", "json"]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def strings(value: Value) -> Iterator[Scalar | Unknown]:
+    """Every text a property may hold that takes one string or a list of them, known or not."""
+    match value:
+        case Scalar() | Unknown():
+            yield value
+        case Seq(items):
+            for item in items:
+                yield from strings(item)
+        case Map() | Absent():
+            return
+
+
+def truth(value: Value) -> bool | None:
+    """CloudFormation's reading of a boolean property: absent is false, None when only deploy time knows."""
+    match value:
+        case Scalar(text):
+            return text.lower() in ("true", "yes", "on") if text else False
+        case Unknown():
+            return None
+        case Absent():
+            return False
+        case Seq(items):
+            return bool(items)
+        case Map(entries):
+            return bool(entries)
+
+
+def parts_of(value: Value) -> tuple[Part, ...]:
+    """The text of a value as known pieces and holes; empty for a list, a map or nothing."""
+    match value:
+        case Scalar(text):
+            return (text,)
+        case Unknown(_, parts):
+            return parts
+        case _:
+            return ()
+
+
+def same_text(left: Value, right: Value) -> bool:
+    """Whether both values are certainly the same text at deploy time."""
+    mine = parts_of(left)
+    return bool(mine) and mine == parts_of(right)

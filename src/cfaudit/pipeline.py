@@ -1,0 +1,126 @@
+"""Text and settings in, an Audit out: load, resolve, model, evaluate, in that order and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from cfaudit.checks import CHECKS
+from cfaudit.evaluate import Case, evaluate
+from cfaudit.facts import Facts
+from cfaudit.finding import Result
+from cfaudit.inventory import Match, match
+from cfaudit.load import load
+from cfaudit.model.template import Template, build
+from cfaudit.nodes import Diagnostic, Map, Scalar, Source, Span, TemplateError
+from cfaudit.profile import DOMAIN_THRESHOLD, Config, Profile, load_profile
+from cfaudit.resolve import Scenario, resolve, scenarios
+from cfaudit.rule import Rule, load_rules
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to audit: ``parameters`` by name, the day, the region, the profile's name or ``auto``, and the gate."""
+
+    as_of: date
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    region: str | None = None
+    profile: str = "auto"
+    config: Config = field(default_factory=Config)
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One template, evaluated: everything that scoring and reporting need. ``cases`` holds one entry per scenario."""
+
+    source: Source
+    profile: Profile
+    profile_reason: str
+    settings: Settings
+    cases: tuple[Case, ...]
+    results: tuple[Result, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def template(self) -> Template:
+        """The template under the first scenario."""
+        return self.cases[0][0]
+
+    @property
+    def matches(self) -> Mapping[str, Match | None]:
+        """What fills each component under the first scenario."""
+        return self.cases[0][1].matches
+
+
+def audit(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None = None) -> Audit:
+    """Audit one template. Raises ``TemplateError`` for input that cannot be audited, ``RuleError`` for a bad rule."""
+    source = load(text, path)
+    _check_parameters(source, settings)
+    scenario = Scenario(parameters=settings.parameters, region=settings.region)
+    branches, notes = scenarios(source, scenario)
+    templates = [build(resolve(source, branch)) for branch in branches]
+    profile, reason, matched = _profile(templates, settings)
+    cases = tuple(
+        (template, _facts(profile, matches, settings)) for template, matches in zip(templates, matched, strict=True)
+    )
+    held = [rule for rule in (rules or load_rules(CHECKS)) if rule.id not in profile.without]
+    results = evaluate(cases, held, CHECKS)
+    return Audit(source, profile, reason, settings, cases, results, source.diagnostics + notes)
+
+
+def _facts(profile: Profile, matches: Mapping[str, Match | None], settings: Settings) -> Facts:
+    config = settings.config
+    return Facts(
+        as_of=settings.as_of,
+        region=settings.region,
+        profile=profile.name,
+        components=profile.components,
+        matches=matches,
+        external=config.external,
+        screening=config.screening,
+    )
+
+
+def _profile(
+    templates: list[Template], settings: Settings
+) -> tuple[Profile, str, list[Mapping[str, Match | None]]]:
+    """The profile that applies, why, and its components' matches per scenario."""
+    chosen = settings.config.profile if settings.profile == "auto" and settings.config.profile else settings.profile
+    if chosen != "auto":
+        profile = load_profile(chosen)
+        reason = "chosen with --profile" if settings.profile != "auto" else f"chosen in {settings.config.path}"
+        return profile, reason, _matched(templates, profile, settings)
+    profile = load_profile("crowdfunding")
+    matched = _matched(templates, profile, settings)
+    core = [found for found in matched[0].values() if found and found.domain and found.component.rule is None]
+    count = f"{len(core)} core components of a crowdfunding platform are recognised by a domain hint"
+    if len(core) >= DOMAIN_THRESHOLD:
+        return profile, count, matched
+    profile = load_profile("serverless")
+    reason = f"only {count}, {DOMAIN_THRESHOLD} would make it one"
+    return profile, reason, _matched(templates, profile, settings)
+
+
+def _matched(templates: list[Template], profile: Profile, settings: Settings) -> list[Mapping[str, Match | None]]:
+    return [match(template, profile.components, settings.config.bind) for template in templates]
+
+
+def _check_parameters(source: Source, settings: Settings) -> None:
+    """A ``--param`` that the template does not declare is a mistake of the caller's."""
+    declared = source.root.entries.get("Parameters")
+    entries = declared.entries if isinstance(declared, Map) else {}
+    for name, value in settings.parameters.items():
+        definition = entries.get(name)
+        span = source.root.keys.get("Parameters", Span(source.path, 1, 1, 1, 1))
+        if definition is None:
+            raise TemplateError(span, f"--param {name}: the template has no such parameter", _known(entries))
+        allowed = definition.entries.get("AllowedValues") if isinstance(definition, Map) else None
+        texts = [item.text for item in getattr(allowed, "items", ()) if isinstance(item, Scalar)]
+        if texts and value not in texts:
+            where = entries[name].span
+            raise TemplateError(where, f"--param {name}={value}: not among AllowedValues", f"one of {', '.join(texts)}")
+
+
+def _known(entries: Mapping[str, object]) -> str:
+    return f"it has {', '.join(entries)}" if entries else "it has no parameters"

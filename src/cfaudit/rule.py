@@ -1,0 +1,335 @@
+"""rules/**/*.yaml in, Rules out, each bound to its check's signature: a typo is an error that names file and line.
+
+The package carries the same rows compiled to JSON (``scripts/compile_rules.py``); they are used only while the digest
+of the YAML files is the one they were compiled from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from cfaudit import rules as _rules_package
+from cfaudit.finding import Severity
+from cfaudit.nodes import Call, Map, Node, Scalar, Seq, Span, TemplateError
+
+Plain: TypeAlias = "str | int | float | bool | None | list[Plain] | dict[str, Plain]"
+Argument: TypeAlias = "str | int | float | bool | tuple[Argument, ...] | Mapping[str, Argument]"
+
+RULES = Path(_rules_package.__file__ or "").parent
+COMPILED = Path(__file__).parent / "data" / "rules.json"
+
+OPTIONS = ("mvp", "full", "hybrid")
+ACTIONS = ("remove", "add", "change", "document", "keep")
+
+
+class RuleError(Exception):
+    """A rule, profile or category file is malformed: ``path`` and ``line`` say where."""
+
+    def __init__(self, path: Path | str, line: int, message: str) -> None:
+        super().__init__(message)
+        self.path, self.line = str(path), line
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """One way to close a gap. ``option`` is the plan it belongs to; ``snippet`` a YAML ``Resources`` map or None."""
+
+    title: str
+    option: str | None
+    action: str
+    snippet: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A page that states the fact a rule rests on."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the catalogue; the README of rules/ says what each field is for."""
+
+    id: str
+    category: str
+    title: str
+    severity: Severity
+    requirement: str
+    holds: str
+    fails: str
+    why: str
+    remedies: tuple[Remedy, ...]
+    tradeoff: str | None
+    references: tuple[Link, ...]
+    check: str
+    arguments: Mapping[str, Argument]
+    path: str
+    aliases: tuple[str, ...] = ()
+    positive: str | None = None
+    component: str | None = None
+    works: str | None = None
+    blocks_create: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A row of the scorecard: its title and its weight in the overall score."""
+
+    id: str
+    title: str
+    weight: float
+
+
+Signature: TypeAlias = Mapping[str, tuple[str, bool]]
+"""Per keyword argument of a check: its annotation, and whether it must be given."""
+
+
+def signature(function: Callable[..., object]) -> Signature:
+    """The keyword-only arguments of a check function, read from its code object (``inspect`` is slow to import)."""
+    code = function.__code__
+    names = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    defaults = function.__kwdefaults__ or {}
+    return {name: (str(function.__annotations__[name]), name not in defaults) for name in names}
+
+
+def rule_files(directory: Path) -> list[Path]:
+    """The rule files below a directory, ``<category>/<id>.yaml``, sorted; profiles and tables are not rules."""
+    return sorted(
+        path for path in directory.glob("*/*.yaml") if path.parent.name != "profiles" and not path.name.startswith("_")
+    )
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """sha256 over names and contents, what a compiled form is checked against."""
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(path.parent.name.encode() + b"/" + path.name.encode() + b"\0")
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def load_rules(checks: Mapping[str, Callable[..., object]], directory: Path = RULES) -> tuple[Rule, ...]:
+    """Every rule below ``directory``, in order of category folder and id. Raises ``RuleError``."""
+    files = rule_files(directory)
+    rows = compiled_rows(files) if directory == RULES else None
+    if rows is None:
+        rows = list(read_rows(files))
+    return tuple(_bound(row, checks) for row in rows)
+
+
+Row: TypeAlias = tuple[str, dict[str, Plain], dict[str, int]]
+"""A rule as read: its path, its fields, and the line of each field."""
+
+
+def compiled_rows(files: list[Path]) -> list[Row] | None:
+    """The rows compiled into the package, None when the YAML files have changed since."""
+    try:
+        held = json.loads(COMPILED.read_bytes())
+    except OSError:
+        return None
+    if held["digest"] != digest(files):
+        return None
+    return [(str(file), row[0], row[1]) for file, row in zip(files, held["rows"], strict=True)]
+
+
+def read_rows(files: Iterable[Path]) -> Iterator[Row]:
+    """Parse rule files. Raises ``RuleError`` for YAML that is broken or no map."""
+    for path in files:
+        node = read_yaml(path)
+        if not isinstance(node, Map):
+            raise RuleError(path, 1, "a rule is a map of fields")
+        fields = {key: plain(value) for key, value in node.entries.items()}
+        yield str(path), fields, {key: span.line for key, span in node.keys.items()}
+
+
+def read_yaml(path: Path) -> Node:
+    """The document of a YAML file of ours, as nodes. Raises ``RuleError``."""
+    from cfaudit.load import load_document
+
+    try:
+        return load_document(path.read_text(encoding="utf-8"), str(path))
+    except TemplateError as error:
+        raise RuleError(path, error.span.line, str(error)) from None
+
+
+def plain(node: Node) -> Plain:
+    """A node as Python's own values; a tag has no meaning here and its argument is taken."""
+    match node:
+        case Scalar(text, _, kind):
+            if kind == "bool":
+                return text.lower() in ("true", "yes", "on")
+            if kind in ("int", "float"):
+                return int(text) if kind == "int" and text.lstrip("+-").isdigit() else float(text)
+            return None if kind == "null" else text
+        case Seq(items):
+            return [plain(item) for item in items]
+        case Map(entries):
+            return {key: plain(value) for key, value in entries.items()}
+        case Call(name, argument):
+            return {name: plain(argument)}
+
+
+# Binding -------------------------------------------------------------------------------------------------------------
+
+_REQUIRED = ("title", "severity", "requirement", "holds", "fails", "why", "remedies", "references", "check")
+_OPTIONAL = ("with", "tradeoff", "aliases", "positive", "component", "works", "blocks_create")
+
+
+def _bound(row: Row, checks: Mapping[str, Callable[..., object]]) -> Rule:
+    path, fields, lines = row
+    rule_id, category = Path(path).stem, Path(path).parent.name
+
+    def fail(field: str, message: str) -> RuleError:
+        return RuleError(path, lines.get(field, 1), message)
+
+    for field in fields:
+        if field not in _REQUIRED + _OPTIONAL:
+            raise fail(field, f"{field!r} is no field of a rule; {_nearest(field, _REQUIRED + _OPTIONAL)}")
+    for field in _REQUIRED:
+        if not fields.get(field):
+            raise fail(field, f"the rule has no {field!r}")
+    severity = str(fields["severity"])
+    if severity not in (member.value for member in Severity):
+        raise fail("severity", f"{severity!r} is no severity; {_nearest(severity, [s.value for s in Severity])}")
+    check = str(fields["check"])
+    if check not in checks:
+        raise fail("check", f"there is no check {check!r}; {_nearest(check, checks)}")
+    given = fields.get("with") or {}
+    if not isinstance(given, dict):
+        raise fail("with", "'with' is a map of arguments")
+    try:
+        arguments = bind(check, signature(checks[check]), given)
+    except ValueError as error:
+        raise fail("with", str(error)) from None
+
+    def text(field: str) -> str | None:
+        value = fields.get(field)
+        return " ".join(str(value).split()) if value else None
+
+    return Rule(
+        id=rule_id,
+        category=category,
+        title=str(fields["title"]),
+        severity=Severity(severity),
+        requirement=text("requirement") or "",
+        holds=text("holds") or "",
+        fails=text("fails") or "",
+        why=text("why") or "",
+        remedies=tuple(_remedy(entry, fail) for entry in _entries(fields["remedies"], "remedies", fail)),
+        tradeoff=text("tradeoff"),
+        references=tuple(_link(entry, fail) for entry in _entries(fields["references"], "references", fail)),
+        check=check,
+        arguments=arguments,
+        path=path,
+        aliases=tuple(str(alias) for alias in _entries(fields.get("aliases") or [], "aliases", fail)),
+        positive=text("positive"),
+        component=text("component"),
+        works=text("works"),
+        blocks_create=bool(fields.get("blocks_create")),
+    )
+
+
+Fail: TypeAlias = Callable[[str, str], RuleError]
+
+
+def _entries(value: Plain, field: str, fail: Fail) -> list[Plain]:
+    if not isinstance(value, list):
+        raise fail(field, f"{field!r} is a list")
+    return value
+
+
+def _remedy(entry: Plain, fail: Fail) -> Remedy:
+    if not isinstance(entry, dict) or not entry.get("title") or set(entry) - {"title", "option", "action", "snippet"}:
+        raise fail("remedies", "a remedy has a title, and may have option, action and snippet")
+    option, action = entry.get("option"), entry.get("action", "change")
+    if option is not None and option not in OPTIONS:
+        raise fail("remedies", f"option is one of {', '.join(OPTIONS)}, not {option!r}")
+    if action not in ACTIONS:
+        raise fail("remedies", f"action is one of {', '.join(ACTIONS)}, not {action!r}")
+    snippet = entry.get("snippet")
+    title = " ".join(str(entry["title"]).split())
+    return Remedy(title, str(option) if option else None, str(action), str(snippet) if snippet else None)
+
+
+def _link(entry: Plain, fail: Fail) -> Link:
+    if not isinstance(entry, dict) or set(entry) != {"title", "url"}:
+        raise fail("references", "a reference has a title and a url")
+    return Link(str(entry["title"]), str(entry["url"]))
+
+
+def bind(check: str, declared: Signature, given: Mapping[str, Plain]) -> dict[str, Argument]:
+    """The arguments of a rule as its check wants them. Raises ValueError for a missing, unknown or ill-typed one."""
+    for name in given:
+        if name not in declared:
+            raise ValueError(f"the check {check!r} takes no {name!r}; {_nearest(name, declared)}")
+    for name, (_, required) in declared.items():
+        if required and name not in given:
+            raise ValueError(f"the check {check!r} needs {name!r}")
+    bound: dict[str, Argument] = {}
+    for name, value in given.items():
+        converted = _convert(value, declared[name][0])
+        if converted is None:
+            raise ValueError(f"{name!r} of the check {check!r} is a {declared[name][0]}, not {value!r}")
+        bound[name] = converted
+    return bound
+
+
+def _convert(value: Plain, annotation: str) -> Argument | None:
+    """A plain value as one of the few types that checks take; None when it is none."""
+    annotation = annotation.removesuffix(" | None")
+    if annotation == "str":
+        return value if isinstance(value, str) else None
+    if annotation == "bool":
+        return value if isinstance(value, bool) else None
+    if annotation == "int":
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if annotation == "tuple[str, ...]":
+        members = value if isinstance(value, list) else [value]
+        return tuple(_word(item) for item in members) if all(_is_word(item) for item in members) else None
+    if annotation.startswith("Mapping[str, ") and isinstance(value, dict):
+        inner = annotation.removeprefix("Mapping[str, ").removesuffix("]")
+        members_of = {key: _convert(item, inner) for key, item in value.items()}
+        converted = {key: item for key, item in members_of.items() if item is not None}
+        return converted if len(converted) == len(value) else None
+    return None
+
+
+def _is_word(value: Plain) -> bool:
+    return isinstance(value, (str, int, float, bool))
+
+
+def _word(value: Plain) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(known), 1, 0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
+
+
+def load_categories(directory: Path = RULES) -> tuple[Category, ...]:
+    """The rows of the scorecard in order, from categories.yaml. Raises ``RuleError``."""
+    path = directory / "categories.yaml"
+    rows = plain(read_yaml(path))
+    if not isinstance(rows, dict):
+        raise RuleError(path, 1, "categories are a map of id to title and weight")
+    found = []
+    for name, fields in rows.items():
+        if not isinstance(fields, dict) or not isinstance(fields.get("weight"), (int, float)):
+            raise RuleError(path, 1, f"the category {name!r} has a title and a weight")
+        found.append(Category(name, str(fields["title"]), float(str(fields["weight"]))))
+    return tuple(found)
+
+
+def at_line(path: str, line: int) -> Span:
+    """The span of a whole line of one of our own files."""
+    return Span(path, line, 1, line, 1)
