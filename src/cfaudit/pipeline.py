@@ -13,7 +13,7 @@ from cfaudit.finding import Result
 from cfaudit.inventory import Match, match
 from cfaudit.load import load
 from cfaudit.model.template import Template, build
-from cfaudit.nodes import Diagnostic, Map, Scalar, Source, Span, TemplateError
+from cfaudit.nodes import Diagnostic, Map, Scalar, Seq, Source, TemplateError
 from cfaudit.profile import DOMAIN_THRESHOLD, Config, Profile, load_profile
 from cfaudit.resolve import Scenario, resolve, scenarios
 from cfaudit.rule import Rule, load_rules
@@ -56,8 +56,7 @@ class Audit:
 def audit(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None = None) -> Audit:
     """Audit one template. Raises ``TemplateError`` for input that cannot be audited, ``RuleError`` for a bad rule."""
     source = load(text, path)
-    _check_parameters(source, settings)
-    scenario = Scenario(parameters=settings.parameters, region=settings.region)
+    scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
     branches, notes = scenarios(source, scenario)
     templates = [build(resolve(source, branch)) for branch in branches]
     profile, reason, matched = _profile(templates, settings)
@@ -106,21 +105,16 @@ def _matched(templates: list[Template], profile: Profile, settings: Settings) ->
     return [match(template, profile.components, settings.config.bind) for template in templates]
 
 
-def _check_parameters(source: Source, settings: Settings) -> None:
-    """A ``--param`` that the template does not declare is a mistake of the caller's."""
+def _parameters(source: Source, settings: Settings) -> dict[str, str]:
+    """The given parameters that the template declares. Raises ``TemplateError`` for a value it does not allow."""
     declared = source.root.entries.get("Parameters")
-    entries = declared.entries if isinstance(declared, Map) else {}
-    for name, value in settings.parameters.items():
-        definition = entries.get(name)
-        span = source.root.keys.get("Parameters", Span(source.path, 1, 1, 1, 1))
-        if definition is None:
-            raise TemplateError(span, f"--param {name}: the template has no such parameter", _known(entries))
-        allowed = definition.entries.get("AllowedValues") if isinstance(definition, Map) else None
-        texts = [item.text for item in getattr(allowed, "items", ()) if isinstance(item, Scalar)]
-        if texts and value not in texts:
-            where = entries[name].span
-            raise TemplateError(where, f"--param {name}={value}: not among AllowedValues", f"one of {', '.join(texts)}")
-
-
-def _known(entries: Mapping[str, object]) -> str:
-    return f"it has {', '.join(entries)}" if entries else "it has no parameters"
+    found = {}
+    for name, definition in declared.entries.items() if isinstance(declared, Map) else ():
+        if name in settings.parameters:
+            found[name] = value = settings.parameters[name]
+            allowed = definition.entries.get("AllowedValues") if isinstance(definition, Map) else None
+            texts = [item.text for item in allowed.items if isinstance(item, Scalar)] if isinstance(allowed, Seq) else []
+            if texts and value not in texts:
+                message = f"the parameter {name} does not allow {value!r}"
+                raise TemplateError(definition.span, message, f"one of {', '.join(texts)}")
+    return found

@@ -1,0 +1,5 @@
+"""``python -m cfaudit``."""
+
+from cfaudit.cli import main
+
+main()

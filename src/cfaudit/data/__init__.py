@@ -1,0 +1,263 @@
+"""A name in, what AWS says about it out: IAM actions, runtimes, resource types, managed policies, services.
+
+`scripts/build_data.py` makes the files of this folder from cfn-lint's tables and from tables of our own that name the
+page of AWS behind every row; `versions()` says from what. Nothing is read before it is asked for, and of the largest
+file only the lines of the services asked for are parsed. Names are matched whatever their case, as IAM does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple, NotRequired, TypedDict, cast
+
+HERE = Path(__file__).parent  # importlib.resources would cost 8 ms of a cold start
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An IAM action: `dynamodb:PutItem`, whether a policy can name the resources it acts on, and their types."""
+
+    name: str
+    resource_level: bool
+    resource_types: tuple[str, ...]
+
+
+class Operation(NamedTuple):
+    """An API operation that is no IAM action, the actions that authorise it (none known: empty), and who says so."""
+
+    name: str
+    actions: tuple[str, ...]
+    source: str | None
+
+
+class Runtime(NamedTuple):
+    """A Lambda runtime: from which day it is deprecated, and creating or updating functions is blocked."""
+
+    name: str
+    deprecated: date | None
+    create_block: date | None
+    update_block: date | None
+    successor: str | None
+
+
+class Lifecycle(NamedTuple):
+    """The end of a resource type's service; AWS does not announce a day for all of them."""
+
+    status: Literal["maintenance", "sunset", "shutdown"]
+    date: date | None
+
+
+class WildcardException(NamedTuple):
+    """Why `Resource: "*"` is right for an action; `condition`: only in a statement that restricts by this key."""
+
+    action: str
+    reason: str
+    source: str
+    condition: str | None
+
+
+class Service(NamedTuple):
+    """A service of which some calls need a resource that somebody declared.
+
+    `actions` are patterns of `service:Action`; any one of `types` satisfies them; `variables` are patterns of names
+    under which functions are given such a resource. Not `certain`: a call may also work without one, as `note` says.
+    """
+
+    prefix: str
+    title: str
+    actions: tuple[str, ...]
+    types: tuple[str, ...]
+    variables: tuple[str, ...]
+    certain: bool
+    source: str
+    note: str | None
+
+
+class Versions(NamedTuple):
+    """What the data were made from; `as_of` is the day of cfn-lint's schemas."""
+
+    cfn_lint: str
+    botocore: str
+    botocore_older: str
+    as_of: date
+
+
+class PolicyStatement(TypedDict):
+    """A statement of an AWS managed policy, as a policy document has it; every value that may be a list is one."""
+
+    Effect: Literal["Allow", "Deny"]
+    Action: NotRequired[list[str]]
+    NotAction: NotRequired[list[str]]
+    Resource: list[str]
+    Condition: NotRequired[dict[str, dict[str, list[str]]]]
+
+
+class _Types(TypedDict):
+    lifecycle: dict[str, tuple[Literal["maintenance", "sunset", "shutdown"], str | None]]
+    tags: dict[str, str]
+
+
+class _NotActions(TypedDict):
+    sources: list[str]
+    operations: dict[str, tuple[str, list[str], int | None]]
+
+
+class _Service(TypedDict):
+    title: str
+    actions: list[str]
+    types: list[str]
+    variables: list[str]
+    source: str
+    certain: NotRequired[bool]
+    note: NotRequired[str]
+
+
+@cache
+def actions(service: str) -> Mapping[str, Action] | None:
+    """A service prefix in, its actions by lower-case name out; None if cfn-lint's table does not know the service."""
+    prefix = service.lower()
+    table = _iam()
+    start = table.find(f"\n{prefix}\t".encode())
+    if start < 0:
+        return None
+    start += len(prefix) + 2
+    groups: dict[str, str] = json.loads(table[start : table.index(b"\n", start)])
+    found: dict[str, Action] = {}
+    for types, names in groups.items():
+        kinds = tuple(types.split("|")) if types else ()
+        for name in names.split():
+            found[name.lower()] = Action(f"{prefix}:{name}", bool(kinds), kinds)
+    return found
+
+
+def operation(action: str) -> Operation | None:
+    """`service:Name` in, the API operation of that name which is no IAM action out; None if it is not known as one."""
+    table = _not_actions()
+    entry = table["operations"].get(action.lower())
+    if entry is None:
+        return None
+    name, instead, source = entry
+    return Operation(name, tuple(instead), None if source is None else table["sources"][source])
+
+
+def replacement_actions(action: str) -> tuple[str, ...] | None:
+    """`service:Name` in, the actions that authorise that operation out; None: not known to be a mere operation."""
+    found = operation(action)
+    return None if found is None else found.actions
+
+
+@cache
+def runtime(name: str) -> Runtime | None:
+    """A runtime identifier (`nodejs18.x`) in, its life cycle out; None if cfn-lint's table does not know it."""
+    entry = _runtimes().get(name)
+    if entry is None:
+        return None
+    return Runtime(
+        name, _day(entry["deprecated"]), _day(entry["create-block"]), _day(entry["update-block"]), entry["successor"]
+    )
+
+
+def lifecycle(resource_type: str) -> Lifecycle | None:
+    """A resource type in, the end of its service out, if AWS has announced one."""
+    entry = _types()["lifecycle"].get(resource_type)
+    return None if entry is None else Lifecycle(entry[0], _day(entry[1]))
+
+
+def taggable(resource_type: str) -> bool:
+    """A resource type in, whether a template can tag it out; False too for types that cfn-lint does not know."""
+    return tag_property(resource_type) is not None
+
+
+def tag_property(resource_type: str) -> str | None:
+    """A resource type in, the path of its tags (`Tags`, `UserPoolTags`, `TagSpecifications/*/Tags`) out, if any."""
+    return _tags().get(resource_type)
+
+
+def managed_policy(arn: str) -> tuple[PolicyStatement, ...] | None:
+    """An AWS managed policy's ARN, path or bare name in, its statements out; None if it is not in our table."""
+    path = arn.partition(":aws:policy/")[2] or arn
+    policies = _managed_policies()
+    statements = policies.get(path) or policies.get(f"service-role/{path}")
+    return None if statements is None else tuple(statements)
+
+
+def wildcard_exception(action: str) -> WildcardException | None:
+    """`service:Action` in, why it may have `Resource: "*"` although it can name resources out, if it may."""
+    entry = _exceptions().get(action.lower())
+    return None if entry is None else WildcardException(action, *entry)
+
+
+@cache
+def dependent_services() -> Mapping[str, Service]:
+    """Nothing in, services that need a declared resource by IAM prefix out."""
+    table: dict[str, _Service] = json.loads(_text("services.json"))
+    return {prefix: _service(prefix, entry) for prefix, entry in table.items()}
+
+
+@cache
+def versions() -> Versions:
+    """Nothing in, what the data were made from out."""
+    entry: dict[str, str] = json.loads(_text("data.json"))
+    as_of = date.fromisoformat(entry["as_of"])
+    return Versions(entry["cfn_lint"], entry["botocore"], entry["botocore_older"], as_of)
+
+
+def _service(prefix: str, entry: _Service) -> Service:
+    return Service(
+        prefix=prefix,
+        title=entry["title"],
+        actions=tuple(f"{prefix}:{name}" for name in entry["actions"]),
+        types=tuple(entry["types"]),
+        variables=tuple(entry["variables"]),
+        certain=entry.get("certain", True),
+        source=entry["source"],
+        note=entry.get("note"),
+    )
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
+
+
+def _text(name: str) -> bytes:
+    return (HERE / name).read_bytes()
+
+
+@cache
+def _iam() -> bytes:
+    return b"\n" + _text("iam.txt")
+
+
+@cache
+def _not_actions() -> _NotActions:
+    return cast(_NotActions, json.loads(_text("not-actions.json")))
+
+
+@cache
+def _runtimes() -> dict[str, dict[str, str | None]]:
+    return cast(dict[str, dict[str, str | None]], json.loads(_text("runtimes.json")))
+
+
+@cache
+def _types() -> _Types:
+    return cast(_Types, json.loads(_text("types.json")))
+
+
+@cache
+def _tags() -> dict[str, str]:
+    return {name: place for place, names in _types()["tags"].items() for name in names.split()}
+
+
+@cache
+def _managed_policies() -> dict[str, list[PolicyStatement]]:
+    return cast(dict[str, list[PolicyStatement]], json.loads(_text("managed-policies.json")))
+
+
+@cache
+def _exceptions() -> dict[str, tuple[str, str, str | None]]:
+    return cast(dict[str, tuple[str, str, str | None]], json.loads(_text("resource-level-exceptions.json")))

@@ -1,0 +1,1 @@
+"""The report object in, a string out: one module per format; none of them prints."""

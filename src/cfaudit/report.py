@@ -1,0 +1,489 @@
+"""Scorecards in, the report object out (version 1): the one source every output format is derived from.
+
+Its JSON Schema is ``schemas/report.json``. Columns are 1-based code points, ends exclusive; scores are 0-100 with one
+decimal, costs are points of the overall score with two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypedDict
+
+from cfaudit import __version__, data
+from cfaudit.finding import Evidence, Finding, Outcome, Result, Severity, Verdict
+from cfaudit.nodes import Diagnostic, TemplateError
+from cfaudit.pipeline import Audit, Settings
+from cfaudit.rule import OPTIONS, Remedy, Rule
+from cfaudit.score import CategoryScore, ComponentState, Gate, RuleScore, Scorecard, round_half_up, severity_of
+from cfaudit.steps import load_steps, needed
+
+
+class EvidenceObject(TypedDict):
+    """A place that proves a finding."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    text: str
+    note: str
+    role: str
+
+
+class RemedyObject(TypedDict):
+    """One way to close a gap."""
+
+    title: str
+    snippet: str | None
+
+
+class LinkObject(TypedDict):
+    """A page a rule rests on."""
+
+    title: str
+    url: str
+
+
+class WaiverObject(TypedDict):
+    """Why and until when a finding is waived."""
+
+    reason: str
+    until: str | None
+
+
+class FindingObject(TypedDict):
+    """One answer of one rule about one subject."""
+
+    rule: str
+    severity: str
+    category: str
+    verdict: str
+    subject: str
+    logical_id: str | None
+    property_path: str | None
+    message: str
+    requirement: str
+    why: str
+    remedies: list[RemedyObject]
+    tradeoff: str | None
+    references: list[LinkObject]
+    assumed: list[str]
+    when: str | None
+    waiver: WaiverObject | None
+    cost: float
+    evidence: list[EvidenceObject]
+    fingerprint: str
+
+
+class RuleObject(TypedDict):
+    """What one rule of the profile came to."""
+
+    id: str
+    title: str
+    category: str
+    severity: str
+    verdict: str
+    weight: float
+    earned: float
+    possible: float
+    cost: float
+
+
+class ComponentObject(TypedDict):
+    """One line of the inventory."""
+
+    id: str
+    title: str
+    severity: str
+    present: bool | None
+    logical_ids: list[str]
+    matched_by: str
+
+
+class ComponentsObject(TypedDict):
+    """The inventory."""
+
+    present: int
+    required: int
+    missing: list[str]
+    items: list[ComponentObject]
+
+
+class StepObject(TypedDict):
+    """One step of an option."""
+
+    rule: str
+    action: str
+    subject: str
+    text: str
+
+
+class OptionObject(TypedDict):
+    """One of the three plans."""
+
+    id: str
+    steps: list[StepObject]
+    score: float | None
+
+
+class CategoryObject(TypedDict):
+    """A row of the scorecard."""
+
+    id: str
+    title: str
+    status: str
+    score: float | None
+    weight: float
+    earned: float
+    possible: float
+    detail: str
+
+
+class GateObject(TypedDict):
+    """The gate and whether it held."""
+
+    fail_on: str
+    min_score: float | None
+    held: bool
+
+
+class SentenceObject(TypedDict):
+    """A sentence and the rule it comes from, None for one that no rule decides."""
+
+    rule: str | None
+    text: str
+
+
+class ManualStepObject(TypedDict):
+    """Something CloudFormation cannot do."""
+
+    id: str
+    text: str
+    verify: str
+
+
+class ReadinessObject(TypedDict):
+    """Will it deploy, may it go to production, what will not work, what remains by hand."""
+
+    deploys: str
+    production_ready: bool
+    works: list[SentenceObject]
+    reasons: list[SentenceObject]
+    manual_steps: list[ManualStepObject]
+
+
+class ScorecardObject(TypedDict):
+    """The scorecard."""
+
+    categories: list[CategoryObject]
+    overall: float | None
+    grade: str | None
+    gate: GateObject
+    readiness: ReadinessObject
+
+
+class DiagnosticObject(TypedDict):
+    """Something about the input that is no finding."""
+
+    level: str
+    message: str
+    file: str
+    line: int
+    column: int
+
+
+class TemplateObject(TypedDict):
+    """One template under one set of parameters."""
+
+    path: str
+    profile: str | None
+    profile_reason: str
+    scenario: str
+    as_of: str
+    verdict: str
+    diagnostics: list[DiagnosticObject]
+    findings: list[FindingObject]
+    positives: list[FindingObject]
+    rules: list[RuleObject]
+    components: ComponentsObject
+    options: list[OptionObject]
+    scorecard: ScorecardObject | None
+
+
+class ToolObject(TypedDict):
+    """Which cfaudit, on which data."""
+
+    name: str
+    version: str
+    data: dict[str, str]
+
+
+class Report(TypedDict):
+    """The report."""
+
+    schema: int
+    tool: ToolObject
+    templates: list[TemplateObject]
+
+
+def report(templates: Iterable[TemplateObject]) -> Report:
+    """The report over the templates of one run, in the order given."""
+    tool = ToolObject(name="cfaudit", version=__version__, data={"cfn_lint": data.versions()["cfn_lint"]})
+    return Report(schema=1, tool=tool, templates=list(templates))
+
+
+def template_object(card: Scorecard) -> TemplateObject:
+    """One audited template."""
+    audit = card.audit
+    findings = sorted(_findings(card), key=_order)
+    return TemplateObject(
+        path=audit.source.path,
+        profile=audit.profile.name,
+        profile_reason=audit.profile_reason,
+        scenario="default",
+        as_of=audit.settings.as_of.isoformat(),
+        verdict="error" if card.failed else "pass" if card.held else "fail",
+        diagnostics=[_diagnostic(diagnostic) for diagnostic in audit.diagnostics],
+        findings=[finding for finding in findings if finding["verdict"] != "pass"],
+        positives=[finding for finding in findings if finding["verdict"] == "pass"],
+        rules=[_rule(rule) for rule in card.rules],
+        components=_components(card.components),
+        options=[_option(option, card) for option in OPTIONS],
+        scorecard=ScorecardObject(
+            categories=[_category(row) for row in card.categories],
+            overall=card.overall,
+            grade=card.grade,
+            gate=_gate(card.gate, held=card.held),
+            readiness=_readiness(card),
+        ),
+    )
+
+
+def unusable(path: str, error: TemplateError, settings: Settings) -> TemplateObject:
+    """A template that could not be audited, with its diagnostic."""
+    message = f"{error} ({error.hint})" if error.hint else str(error)
+    return TemplateObject(
+        path=path,
+        profile=None,
+        profile_reason="",
+        scenario="default",
+        as_of=settings.as_of.isoformat(),
+        verdict="error",
+        diagnostics=[_diagnostic(Diagnostic("error", message, error.span))],
+        findings=[],
+        positives=[],
+        rules=[],
+        components=_components(()),
+        options=[],
+        scorecard=None,
+    )
+
+
+def _order(finding: FindingObject) -> tuple[int, str, int, str, int, str]:
+    place = finding["evidence"][0]
+    severity = [member.value for member in Severity].index(finding["severity"])
+    return severity, place["file"], place["line"], finding["rule"], place["column"], finding["subject"]
+
+
+def _findings(card: Scorecard) -> Iterator[FindingObject]:
+    root = _project_root(card.audit.source.path)
+    for row in card.rules:
+        if row.result.error is not None:
+            yield _crash(row, card.audit, root)
+        failing = len(row.result.of(Outcome.FAIL))
+        for finding in row.result.findings:
+            cost = row.cost / failing if finding.outcome is Outcome.FAIL else 0.0
+            yield _finding(row.result, finding, card.audit, cost, root)
+
+
+def _finding(result: Result, finding: Finding, audit: Audit, cost: float, root: Path | None) -> FindingObject:
+    rule = result.rule
+    severity = severity_of(result, finding)
+    verdict = "info" if finding.outcome is Outcome.FAIL and severity is Severity.INFO else finding.outcome.value
+    return FindingObject(
+        rule=rule.id,
+        severity=severity.value,
+        category=rule.category,
+        verdict=verdict,
+        subject=finding.subject,
+        logical_id=finding.logical_id,
+        property_path=finding.property_path,
+        message=finding.message,
+        requirement=rule.requirement,
+        why=rule.why,
+        remedies=[RemedyObject(title=remedy.title, snippet=remedy.snippet) for remedy in rule.remedies],
+        tradeoff=rule.tradeoff,
+        references=[LinkObject(title=link.title, url=link.url) for link in rule.references],
+        assumed=list(finding.assumed),
+        when=finding.when,
+        waiver=None,
+        cost=round_half_up(cost, "0.01"),
+        evidence=[_evidence(item, index, audit) for index, item in enumerate(finding.evidence)],
+        fingerprint=_fingerprint(rule, finding, audit.source.path, root),
+    )
+
+
+def _crash(row: RuleScore, audit: Audit, root: Path | None) -> FindingObject:
+    message = f"cfaudit broke while judging {row.result.rule.id}: {row.result.error}"
+    broken = Finding(Outcome.UNKNOWN, row.result.rule.id, message, (Evidence(audit.template.span, "not judged"),))
+    return {**_finding(row.result, broken, audit, 0.0, root), "verdict": "error"}
+
+
+def _evidence(item: Evidence, index: int, audit: Audit) -> EvidenceObject:
+    span = item.span
+    return EvidenceObject(
+        file=span.file,
+        line=span.line,
+        column=span.column,
+        end_line=span.end_line,
+        end_column=span.end_column,
+        text=audit.template.excerpt(span) if item.text is None else item.text,
+        note=item.note,
+        role="related" if index else "primary",
+    )
+
+
+def _project_root(path: str) -> Path | None:
+    """The nearest directory upwards that holds a ``cfaudit.yaml`` or ``.git``."""
+    directory = Path(path).resolve().parent
+    for candidate in (directory, *directory.parents):
+        if (candidate / "cfaudit.yaml").exists() or (candidate / ".git").exists():
+            return candidate
+    return None
+
+
+def _fingerprint(rule: Rule, finding: Finding, path: str, root: Path | None) -> str:
+    """16 hex digits that stay the same while lines move."""
+    named = Path(path).resolve().relative_to(root).as_posix() if root else Path(path).as_posix()
+    pieces = (rule.id, named, finding.logical_id or finding.subject, finding.property_path or "", finding.salient)
+    return hashlib.sha256("\0".join(pieces).encode()).hexdigest()[:16]
+
+
+def _rule(row: RuleScore) -> RuleObject:
+    rule = row.result.rule
+    return RuleObject(
+        id=rule.id,
+        title=rule.title,
+        category=rule.category,
+        severity=rule.severity.value,
+        verdict=row.result.verdict.value,
+        weight=row.weight,
+        earned=row.earned,
+        possible=row.possible,
+        cost=row.cost,
+    )
+
+
+def _components(states: tuple[ComponentState, ...]) -> ComponentsObject:
+    present = sum(state.present is True for state in states)
+    missing = [state.id for state in states if state.present is False]
+    return ComponentsObject(
+        present=present,
+        required=present + len(missing),
+        missing=missing,
+        items=[
+            ComponentObject(
+                id=state.id,
+                title=state.title,
+                severity=state.severity.value,
+                present=state.present,
+                logical_ids=list(state.logical_ids),
+                matched_by=state.matched_by,
+            )
+            for state in states
+        ],
+    )
+
+
+def _category(row: CategoryScore) -> CategoryObject:
+    return CategoryObject(
+        id=row.category.id,
+        title=row.category.title,
+        status=row.status,
+        score=row.score,
+        weight=row.category.weight,
+        earned=row.earned,
+        possible=row.possible,
+        detail=row.detail,
+    )
+
+
+def _gate(gate: Gate, *, held: bool) -> GateObject:
+    return GateObject(fail_on=gate.fail_on.value if gate.fail_on else "never", min_score=gate.min_score, held=held)
+
+
+def _diagnostic(diagnostic: Diagnostic) -> DiagnosticObject:
+    span = diagnostic.span
+    return DiagnosticObject(
+        level=diagnostic.level, message=diagnostic.message, file=span.file, line=span.line, column=span.column
+    )
+
+
+# Options and readiness -----------------------------------------------------------------------------------------------
+
+
+def _option(option: str, card: Scorecard) -> OptionObject:
+    failing = [row.result for row in card.rules if row.result.verdict is Verdict.FAIL]
+    failing.sort(key=lambda result: (result.rule.severity.rank, result.rule.id))
+    steps = [step for result in failing if (step := _step(option, result)) is not None]
+    return OptionObject(id=option, steps=steps, score=None)
+
+
+def _step(option: str, result: Result) -> StepObject | None:
+    """What an option does about one failing rule: its own remedy, or the full one where leaving it is no option."""
+    rule = result.rule
+    if rule.severity is Severity.INFO:
+        return None
+    by_option = {remedy.option: remedy for remedy in reversed(rule.remedies)}
+    remedy: Remedy | None = by_option.get(option)
+    worst = min(severity_of(result, finding).rank for finding in result.of(Outcome.FAIL))
+    if remedy is None and (option == "full" or worst <= Severity.HIGH.rank):
+        remedy = by_option.get("full", rule.remedies[0])
+    if remedy is None:
+        return None
+    subjects = list(dict.fromkeys(finding.subject for finding in result.of(Outcome.FAIL)))
+    return StepObject(rule=rule.id, action=remedy.action, subject=", ".join(subjects), text=remedy.title)
+
+
+def _readiness(card: Scorecard) -> ReadinessObject:
+    failing = [row.result for row in card.rules if row.result.verdict is Verdict.FAIL]
+    blocked = [result for result in failing if result.rule.blocks_create]
+    grave = [result for result in failing if _gravest(result).rank <= Severity.HIGH.rank]
+    grave.sort(key=lambda result: (_gravest(result).rank, result.rule.id))
+    reasons = [SentenceObject(rule=result.rule.id, text=_first_message(result)) for result in grave]
+    if blocked:
+        deploys = "no"
+    else:
+        deploys = "unknown"
+        reasons.append(SentenceObject(rule=None, text="validity was not checked; run cfn-lint on the template as well"))
+    return ReadinessObject(
+        deploys=deploys,
+        production_ready=not grave and not card.failed,
+        works=[
+            SentenceObject(rule=result.rule.id, text=f"{result.rule.works}: {_first_message(result)}")
+            for result in failing
+            if result.rule.works
+        ],
+        reasons=reasons,
+        manual_steps=_manual_steps(card, {result.rule.id for result in failing}),
+    )
+
+
+def _gravest(result: Result) -> Severity:
+    return min((severity_of(result, finding) for finding in result.of(Outcome.FAIL)), key=lambda s: s.rank)
+
+
+def _first_message(result: Result) -> str:
+    found = sorted(result.of(Outcome.FAIL), key=lambda finding: severity_of(result, finding).rank)
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return found[0].message + more
+
+
+def _manual_steps(card: Scorecard, failing: set[str]) -> list[ManualStepObject]:
+    steps = load_steps()
+    wanted = {step.id for step, _ in needed(card.audit.template, steps)}
+    wanted |= {step.id for step in steps if failing.intersection(step.rules)}
+    return [ManualStepObject(id=s.id, text=s.text, verify=s.verify) for s in steps if s.id in wanted]

@@ -1,0 +1,79 @@
+"""Paths in, template texts out: files, directories, globs and standard input."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cfaudit.load import MAX_BYTES
+from cfaudit.nodes import Span, TemplateError
+
+SUFFIXES = frozenset({".yaml", ".yml", ".json", ".template"})
+SKIPPED = frozenset({".git", ".venv", "node_modules", "__pycache__", ".aws-sam", ".serverless", ".tox"})
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input: the path as given, and whether it was named itself or found by a directory or a glob."""
+
+    path: str
+    named: bool
+
+
+def inputs(paths: Iterable[str]) -> Iterator[Input]:
+    """The inputs that paths name, each once, in the order given; a directory's files are sorted."""
+    seen: set[str] = set()
+    for path in paths:
+        for found in _expand(path):
+            if found.path not in seen:
+                seen.add(found.path)
+                yield found
+
+
+def _expand(path: str) -> Iterator[Input]:
+    if path != "-" and not os.path.lexists(path) and glob.has_magic(path):
+        for name in sorted(glob.glob(path, recursive=True)):
+            if os.path.isfile(name):
+                yield Input(name, named=False)
+    elif os.path.isdir(path):
+        yield from _walk(path)
+    else:
+        yield Input(path, named=True)
+
+
+def _walk(directory: str) -> Iterator[Input]:
+    for folder, folders, names in os.walk(directory):
+        folders[:] = sorted(name for name in folders if name not in SKIPPED)
+        for name in sorted(names):
+            if os.path.splitext(name)[1] in SUFFIXES:
+                yield Input(os.path.join(folder, name), named=False)
+
+
+def read(path: str) -> str:
+    """The text of an input, ``-`` for standard input. Raises ``TemplateError`` for what cannot be read as UTF-8."""
+    start = Span(path if path != "-" else "<stdin>", 1, 1, 1, 1)
+    try:
+        raw = sys.stdin.buffer.read(MAX_BYTES + 1) if path == "-" else _bytes(path)
+    except FileNotFoundError:
+        raise TemplateError(start, "there is no such file", "check the path") from None
+    except OSError as error:
+        raise TemplateError(start, f"the file cannot be read: {error.strerror}", "check its permissions") from None
+    if len(raw) > MAX_BYTES:
+        message = f"the file is larger than {MAX_BYTES // 2**20} MiB; CloudFormation takes at most 1 MiB"
+        raise TemplateError(start, message, "name a template")
+    try:
+        return raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start].decode("utf-8", "replace")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        where = Span(start.file, line, column, line, column + 1)
+        raise TemplateError(where, "the file is not UTF-8 text", "save it as UTF-8") from None
+
+
+def _bytes(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(MAX_BYTES + 1)
