@@ -25,7 +25,7 @@ from cfaudit.profile import Config, find_config, load_config
 from cfaudit.report import Report, TemplateObject, report, template_object, unusable
 from cfaudit.rule import Rule, RuleError, load_categories, load_rules
 from cfaudit.score import Gate, score
-from cfaudit.sources.files import Input, inputs, read
+from cfaudit.sources.files import Input, inputs, may_be_template, read
 
 USAGE, BROKE = 2, 3
 
@@ -194,6 +194,9 @@ class _Run:
         name = "<stdin>" if entry.path == "-" else entry.path
         try:
             text = read(entry.path)
+            if skip and not may_be_template(text):
+                self.skipped += 1
+                return
             settings = Settings(
                 as_of=self._settings.as_of,
                 parameters=self._settings.parameters,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NoReturn
+from typing import Literal, NoReturn, Protocol
 
 import yaml
 
@@ -27,7 +27,8 @@ from cfaudit.nodes import (
 )
 
 MAX_DEPTH = 128
-MAX_NODES = 1_000_000
+MAX_NODES = 250_000
+MAX_COPIED = 100_000
 MAX_BYTES = 16 * 1024 * 1024
 
 FUNCTIONS = frozenset(
@@ -65,11 +66,23 @@ FUNCTIONS = frozenset(
 SECTIONS = ("Parameters", "Mappings", "Conditions", "Resources", "Outputs", "Rules", "Metadata")
 
 _SHORT = {name.removeprefix("Fn::"): name for name in FUNCTIONS}
-_KINDS: dict[str, ScalarKind] = {"str": "str", "int": "int", "float": "float", "bool": "bool", "null": "null"}
-_NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
-_BOOL = re.compile(r"(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)\Z")
-_INT = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)\Z")
-_FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?)\Z")
+_KINDS: dict[str | None, ScalarKind] = {
+    "str": "str",
+    "int": "int",
+    "float": "float",
+    "bool": "bool",
+    "null": "null",
+}
+_KIND = re.compile(
+    r"""(?:(?P<null>~|null|Null|NULL|)
+    |(?P<bool>yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)
+    |(?P<int>[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*))
+    |(?P<float>[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?))
+    )\Z""",
+    re.VERBOSE,
+)
+_YAML_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+_JSON_BREAK = re.compile("\r\n|[\r\n]")
 
 
 def load(text: str, path: str) -> Source:
@@ -79,67 +92,115 @@ def load(text: str, path: str) -> Source:
     JSON, is too deep or too large, repeats a key or has a section of the wrong shape, ``NotTemplateError`` for a
     document that is no CloudFormation template.
     """
-    lines = tuple(text.split("\n"))
+    text = text.removeprefix("\ufeff")
     try:
         if not text.strip():
             raise NotTemplateError(Span(path, 1, 1, 1, 1), "the file is empty", "name a CloudFormation template")
         node, diagnostics, form = _read(text, path)
         root = _template(node)
     except TemplateError as error:
-        error.excerpt = lines[error.span.line - 1].rstrip("\r") if error.span.line <= len(lines) else ""
+        error.excerpt = _excerpt(text, error.span)
         raise
-    return Source(path, lines, root, form, tuple(diagnostics))
+    return Source(path, _lines(text, form), root, form, tuple(diagnostics))
 
 
 def load_document(text: str, path: str) -> Node:
     """Read any YAML or JSON document, a configuration for example, with the same spans, bounds and errors."""
-    lines = text.split("\n")
+    text = text.removeprefix("\ufeff")
     try:
         return _read(text, path)[0]
     except TemplateError as error:
-        error.excerpt = lines[error.span.line - 1].rstrip("\r") if error.span.line <= len(lines) else ""
+        error.excerpt = _excerpt(text, error.span)
         raise
 
 
-def _read(text: str, path: str) -> tuple[Node, list[Diagnostic], str]:
-    if not text.lstrip("\ufeff \t\r\n").startswith("{"):
+Format = Literal["yaml", "json"]
+
+
+def _lines(text: str, form: Format) -> tuple[str, ...]:
+    """The lines as the reader of the format counts them: YAML 1.1 knows more line breaks than JSON."""
+    return tuple((_YAML_BREAK if form == "yaml" else _JSON_BREAK).split(text))
+
+
+def _excerpt(text: str, span: Span) -> str:
+    lines = _lines(text, "json" if _looks_like_json(text) else "yaml")
+    return lines[span.line - 1] if span.line <= len(lines) else ""
+
+
+def _looks_like_json(text: str) -> bool:
+    return text.lstrip(" \t\r\n").startswith("{")
+
+
+class _FinalError(TemplateError):
+    """The text is well formed, but too deep, too large or ambiguous: another reader would not help."""
+
+
+def _read(text: str, path: str) -> tuple[Node, list[Diagnostic], Format]:
+    if len(text) > MAX_BYTES:
+        raise TemplateError(Span(path, 1, 1, 1, 1), f"the file is larger than {MAX_BYTES:,} characters", "split it")
+    if not _looks_like_json(text):
         return *_read_yaml(text, path), "yaml"
     try:
         return _JsonReader(text, path).document(), [], "json"
+    except _FinalError:
+        raise
     except TemplateError as json_error:
-        if path.endswith(".json") or _is_bound(json_error):
+        if path.endswith(".json"):
             raise
         try:
             return *_read_yaml(text, path), "yaml"
-        except TemplateError:
-            raise json_error from None
-
-
-def _is_bound(error: TemplateError) -> bool:
-    return "levels" in str(error) or "more than once" in str(error)
+        except TemplateError as yaml_error:
+            raise max(json_error, yaml_error, key=lambda error: error.span[1:3]) from None
 
 
 # YAML ----------------------------------------------------------------------------------------------------------------
 
 
+class _Mark(Protocol):
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
+
+
+def _place(mark: _Mark | None) -> tuple[int, int]:
+    """The 1-based line and column of a mark; PyYAML's types allow an event to have none, its parsers do not."""
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+
 class _Frame:
     """A collection being read: its children so far, the pending key, and what it needs to become a node."""
 
-    __slots__ = ("anchor", "column", "end", "entries", "is_map", "items", "key", "key_span", "keys", "line", "size", "tag")
+    __slots__ = (
+        "anchor",
+        "end",
+        "entries",
+        "height",
+        "is_map",
+        "items",
+        "key",
+        "key_span",
+        "keys",
+        "merged",
+        "size",
+        "start",
+        "tag",
+    )
 
     def __init__(self, event: yaml.CollectionStartEvent, *, is_map: bool) -> None:
-        mark = event.start_mark
         self.is_map = is_map
         self.tag: str | None = event.tag
         self.anchor: str | None = event.anchor
-        self.line, self.column = mark.line + 1, mark.column + 1
-        self.end = (event.end_mark.line + 1, event.end_mark.column + 1)
+        self.start = _place(event.start_mark)
+        self.end = _place(event.end_mark)
         self.items: list[Node] = []
         self.entries: dict[str, Node] = {}
         self.keys: dict[str, Span] = {}
+        self.merged: set[str] = set()
         self.key: str | None = None
         self.key_span: Span | None = None
         self.size = 1
+        self.height = 1
 
 
 def _events(text: str) -> Iterator[yaml.Event]:
@@ -154,24 +215,30 @@ def _read_yaml(text: str, path: str) -> tuple[Node, list[Diagnostic]]:
         message = "PyYAML has no libyaml here; reading YAML is about ten times slower"
         reader.diagnostics.append(Diagnostic("warning", message, Span(path, 1, 1, 1, 1), "install PyYAML's wheel"))
     try:
-        for event in _events(text.removeprefix("\ufeff")):
+        if illegal := _ILLEGAL.search(text):
+            raise _illegal(text, illegal, path)
+        for event in _events(text):
             reader.take(event)
     except yaml.MarkedYAMLError as error:
         raise _yaml_error(error, path) from None
-    except yaml.reader.ReaderError as error:
-        before = text[: error.position] if isinstance(error.position, int) else ""
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        code = error.character if isinstance(error.character, int) else ord(error.character[:1] or "\0")
-        message = f"the character U+{code:04X} is not allowed in YAML"
-        raise TemplateError(Span(path, line, column, line, column + 1), message, "remove it, or escape it") from None
     if reader.root is None:
         raise NotTemplateError(Span(path, 1, 1, 1, 1), "the file holds no document", "name a CloudFormation template")
     return reader.root, reader.diagnostics
 
 
+_ILLEGAL = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What YAML forbids, control characters and halves of surrogate pairs; libyaml would name only the byte."""
+
+
+def _illegal(text: str, found: re.Match[str], path: str) -> TemplateError:
+    before = _lines(text[: found.start()], "yaml")
+    line, column = len(before), len(before[-1]) + 1
+    message = f"the character U+{ord(found[0]):04X} is not allowed in YAML"
+    return TemplateError(Span(path, line, column, line, column + 1), message, "remove it, or escape it")
+
+
 def _yaml_error(error: yaml.MarkedYAMLError, path: str) -> TemplateError:
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    line, column = _place(error.problem_mark or error.context_mark)
     problem = error.problem or "the text is not YAML"
     message = f"{problem} ({error.context})" if error.context else problem
     hint = next((hint for known, hint in _YAML_HINTS if known in message), "mend the YAML at this place")
@@ -194,13 +261,13 @@ class _YamlReader:
 
     def __init__(self, text: str, path: str) -> None:
         self.path = path
-        self._lines = text.split("\n")
+        self._lines = _lines(text, "yaml")
         self.root: Node | None = None
         self.diagnostics: list[Diagnostic] = []
         self._stack: list[_Frame] = []
-        self._anchors: dict[str, tuple[Node, int]] = {}
+        self._anchors: dict[str, tuple[Node, int, int]] = {}
         self._open_anchors: set[str] = set()
-        self._nodes = 0
+        self._nodes = self._copied = 0
 
     def take(self, event: yaml.Event) -> None:
         """One event in; nodes grow."""
@@ -208,8 +275,8 @@ class _YamlReader:
             span = self._span(event)
             node = self._scalar(event, span)
             if event.anchor:
-                self._anchors[event.anchor] = (node, 1)
-            self._add(node, 1, span)
+                self._anchors[event.anchor] = (node, 1, 0)
+            self._add(node, 1, 0, span)
         elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             self._open(event)
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
@@ -222,13 +289,19 @@ class _YamlReader:
             )
 
     def _span(self, event: yaml.Event) -> Span:
-        start, end = event.start_mark, event.end_mark
-        if isinstance(event, yaml.ScalarEvent) and event.style in ("|", ">") and end.column == 0:
-            last = end.line - 1
-            while last > start.line and not self._lines[last].strip():
-                last -= 1
-            return Span(self.path, start.line + 1, start.column + 1, last + 1, len(self._lines[last].rstrip()) + 1)
-        return Span(self.path, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+        start, end = _place(event.start_mark), _place(event.end_mark)
+        if isinstance(event, yaml.ScalarEvent) and event.style in ("|", ">"):
+            end = self._last_content(start, end)
+        return Span(self.path, *start, *end)
+
+    def _last_content(self, start: tuple[int, int], end: tuple[int, int]) -> tuple[int, int]:
+        """The end of a block scalar's last character that is no white space; libyaml's end is a later line's start."""
+        line, column = end
+        text = self._lines[line - 1][: column - 1].rstrip()
+        while line > start[0] and not text:
+            line -= 1
+            text = self._lines[line - 1].rstrip()
+        return line, len(text) + 1
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         if len(self._stack) >= MAX_DEPTH:
@@ -240,38 +313,46 @@ class _YamlReader:
 
     def _close(self, event: yaml.CollectionEndEvent) -> None:
         frame = self._stack.pop()
-        if event.end_mark.index > event.start_mark.index:
-            frame.end = (event.end_mark.line + 1, event.end_mark.column + 1)
-        span = Span(self.path, frame.line, frame.column, *frame.end)
-        node: Node
-        if frame.is_map:
-            node = _map(frame.entries, frame.keys, span)
-        else:
-            node = Seq(tuple(frame.items), span)
+        end = _place(event.end_mark)
+        if end > _place(event.start_mark):
+            frame.end = end
+        span = Span(self.path, *frame.start, *frame.end)
+        node = _map(frame.entries, frame.keys, span) if frame.is_map else Seq(tuple(frame.items), span)
         node = self._tagged(node, frame.tag, span)
         if frame.anchor:
             self._open_anchors.discard(frame.anchor)
-            self._anchors[frame.anchor] = (node, frame.size)
-        self._add(node, frame.size, span)
+            self._anchors[frame.anchor] = (node, frame.size, frame.height)
+        self._add(node, frame.size, frame.height, span)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         span = self._span(event)
         if event.anchor in self._open_anchors:
             raise TemplateError(span, f"the alias *{event.anchor} contains itself", "write the value out")
         if event.anchor not in self._anchors:
-            raise TemplateError(span, f"the alias *{event.anchor} has no anchor above it", f"define &{event.anchor} first")
-        node, size = self._anchors[event.anchor]
-        self._add(node, size, span)
+            message = f"the alias *{event.anchor} has no anchor above it"
+            raise TemplateError(span, message, f"define &{event.anchor} first")
+        if not self._copied:
+            message = "CloudFormation takes no YAML aliases; what they stand for is judged"
+            self.diagnostics.append(Diagnostic("info", message, span, "'aws cloudformation package' writes them out"))
+        node, size, height = self._anchors[event.anchor]
+        self._copied += size
+        if self._copied > MAX_COPIED:
+            message = f"the aliases stand for more than {MAX_COPIED:,} values"
+            raise _FinalError(span, message, "aliases of aliases multiply: write fewer")
+        if len(self._stack) + height > MAX_DEPTH:
+            raise _too_deep(span)
+        self._add(node, size, height, span)
 
-    def _add(self, node: Node, size: int, span: Span) -> None:
-        self._nodes += size
+    def _add(self, node: Node, size: int, height: int, span: Span) -> None:
+        self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise TemplateError(span, f"the document has more than {MAX_NODES:,} values", "aliases multiply: write less")
+            raise _too_large(span)
         if not self._stack:
             self.root = node
             return
         frame = self._stack[-1]
         frame.size += size
+        frame.height = max(frame.height, height + 1)
         frame.end = (span.end_line, span.end_column)
         if not frame.is_map:
             frame.items.append(node)
@@ -283,10 +364,8 @@ class _YamlReader:
     def _key(self, frame: _Frame, node: Node, span: Span) -> None:
         if not isinstance(node, Scalar):
             raise TemplateError(span, "a key must be text", "quote the key, or mend the braces around it")
-        if node.text in frame.keys and node.text != "<<":
-            first = frame.keys[node.text]
-            message = f"the key {node.text!r} stands here more than once (first on line {first.line})"
-            raise TemplateError(span, message, "keep one of them: CloudFormation would silently take the last")
+        if node.text in frame.keys and node.text not in frame.merged:
+            raise _repeated(node.text, frame.keys[node.text], span)
         frame.key, frame.key_span = node.text, span
 
     def _entry(self, frame: _Frame, node: Node) -> None:
@@ -299,19 +378,23 @@ class _YamlReader:
         else:
             frame.entries[key] = node
             frame.keys[key] = span
+            frame.merged.discard(key)
 
     def _merge(self, frame: _Frame, node: Node, span: Span) -> None:
         for merged in node.items if isinstance(node, Seq) else (node,):
+            if isinstance(merged, Call):  # a map of one member that is named like a function
+                merged = Map({merged.name: merged.argument}, {merged.name: merged.span}, merged.span)
             if not isinstance(merged, Map):
                 raise TemplateError(span, "a merge key takes a map or a list of maps", "write the members out")
             for name, value in merged.entries.items():
                 if name not in frame.entries:
                     frame.entries[name] = value
-                    frame.keys.setdefault(name, merged.keys[name])
+                    frame.keys[name] = merged.keys[name]
+                    frame.merged.add(name)
 
     def _scalar(self, event: yaml.ScalarEvent, span: Span) -> Node:
         kind: ScalarKind = "str"
-        if event.style is None and event.tag is None:
+        if not event.style and event.tag is None:
             kind = _kind(event.value)
         return self._tagged(Scalar(event.value, span, kind), event.tag, span)
 
@@ -331,31 +414,37 @@ class _YamlReader:
 
 
 def _kind(text: str) -> ScalarKind:
-    if _NULL.match(text):
-        return "null"
-    if _BOOL.match(text):
-        return "bool"
-    if _INT.match(text):
-        return "int"
-    return "float" if _FLOAT.match(text) else "str"
+    match = _KIND.match(text)
+    return _KINDS.get(match.lastgroup, "str") if match else "str"
 
 
 def _map(entries: Mapping[str, Node], keys: Mapping[str, Span], span: Span) -> Node:
+    """A map, or the function that a map of one member is; ``Condition`` is a function only inside Conditions."""
     if len(entries) == 1:
         ((name, argument),) = entries.items()
-        if name in FUNCTIONS and (name != "Condition" or isinstance(argument, Scalar)):
+        if name in FUNCTIONS and name != "Condition":
             return Call(name, argument, span)
     return Map(entries, keys, span)
 
 
+def _repeated(key: str, first: Span, span: Span) -> TemplateError:
+    message = f"the key {key!r} stands here more than once (first on line {first.line})"
+    return _FinalError(span, message, "keep one of them: CloudFormation would silently take the last")
+
+
 def _too_deep(span: Span) -> TemplateError:
-    return TemplateError(span, f"the document is nested more than {MAX_DEPTH} levels deep", "flatten it")
+    return _FinalError(span, f"the document is nested more than {MAX_DEPTH} levels deep", "flatten it")
+
+
+def _too_large(span: Span) -> TemplateError:
+    return _FinalError(span, f"the document has more than {MAX_NODES:,} values", "split the template")
 
 
 # JSON ----------------------------------------------------------------------------------------------------------------
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_STRING = re.compile(r'"((?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*)"')
+_LONE_RETURN = re.compile(r"\r(?!\n)")
+_STRING = re.compile(r'"([^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+)"')
 _WORD = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null")
 _ESCAPE = re.compile(r'\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))')
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -365,16 +454,19 @@ def _unescape(match: re.Match[str]) -> str:
     high, low, single, plain = match.groups()
     if high:
         return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + (int(low, 16) - 0xDC00))
-    return chr(int(single, 16)) if single else _ESCAPES[plain]
+    if single:
+        code = int(single, 16)
+        return chr(code) if not 0xD800 <= code <= 0xDFFF else "\ufffd"
+    return _ESCAPES[plain]
 
 
 class _JsonReader:
     """A JSON reader (RFC 8259) that keeps positions and bounds depth."""
 
     def __init__(self, text: str, path: str) -> None:
-        self.text, self.path = text.removeprefix("\ufeff"), path
+        self.text, self.path = _LONE_RETURN.sub("\n", text), path
         self.at, self.line, self.line_start = 0, 1, 0
-        self.depth = 0
+        self.depth = self.nodes = 0
 
     def document(self) -> Node:
         """The one value of the file; raises ``TemplateError``."""
@@ -403,6 +495,9 @@ class _JsonReader:
     def _value(self) -> Node:
         self._space()
         start, line, line_start = self.at, self.line, self.line_start
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise _too_large(self._span(start, line, line_start))
         character = self.text[start : start + 1]
         if character == '"':
             return Scalar(self._string(), self._span(start, line, line_start))
@@ -428,7 +523,8 @@ class _JsonReader:
     def _string(self) -> str:
         match = _STRING.match(self.text, self.at)
         if not match:
-            self._fail("this text has no end or an illegal character in it", 'close it with ", escape \\ and line breaks')
+            message = "this text has no end or an illegal character in it"
+            self._fail(message, 'close it with ", escape \\ and line breaks')
         self.at = match.end()
         raw = match[1]
         return _ESCAPE.sub(_unescape, raw) if "\\" in raw else raw
@@ -450,8 +546,7 @@ class _JsonReader:
             key = self._string()
             span = self._span(at, key_line, key_start)
             if key in keys:
-                message = f"the key {key!r} stands here more than once (first on line {keys[key].line})"
-                raise TemplateError(span, message, "keep one of them: CloudFormation would silently take the last")
+                raise _repeated(key, keys[key], span)
             self._space()
             if self.text[self.at : self.at + 1] != ":":
                 self._fail("':' is expected after the key", "put a colon between the key and its value")
@@ -499,7 +594,8 @@ def _template(node: Node) -> Map[Node]:
     for section in SECTIONS:
         value = node.entries.get(section)
         if value is not None and not isinstance(value, (Map, Call)) and not _is_null(value):
-            raise TemplateError(value.span, f"{section} must be a map", f"write '{section}:' with named members below it")
+            hint = f"write '{section}:' with named members below it"
+            raise TemplateError(value.span, f"{section} must be a map", hint)
     if isinstance(resources, Map):
         _check_resources(resources)
     for section in ("Parameters", "Mappings", "Outputs"):
@@ -531,15 +627,20 @@ def _check_members(members: Map[Node], section: str) -> None:
 def _check_resources(resources: Map[Node]) -> None:
     for name, resource in resources.entries.items():
         where = resources.keys[name]
-        if name.startswith("Fn::") or isinstance(resource, Call):
+        if name.startswith("Fn::") or _is_preprocessed(resource):
             continue
         if not isinstance(resource, Map):
             raise TemplateError(where, f"the resource {name} must be a map", "give it a Type and Properties")
-        if "Type" not in resource.entries:
+        kind = resource.entries.get("Type")
+        if kind is None and "Fn::Transform" not in resource.entries:
             raise TemplateError(where, f"the resource {name} has no Type", "add its Type, for example AWS::S3::Bucket")
-        kind = resource.entries["Type"]
-        if not isinstance(kind, (Scalar, Call)):
+        if kind is not None and not _is_preprocessed(kind) and (not isinstance(kind, Scalar) or _is_null(kind)):
             raise TemplateError(kind.span, f"the Type of {name} must be text", "for example AWS::S3::Bucket")
         properties = resource.entries.get("Properties")
         if properties is not None and not isinstance(properties, (Map, Call)) and not _is_null(properties):
             raise TemplateError(properties.span, f"the Properties of {name} must be a map", "give each property a name")
+
+
+def _is_preprocessed(node: Node) -> bool:
+    """Whether a macro or a preprocessor's tag stands here, so that the text does not show what will."""
+    return isinstance(node, Call) and (not node.known or node.name == "Fn::Transform")

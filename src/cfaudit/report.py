@@ -231,7 +231,7 @@ class Report(TypedDict):
 
 def report(templates: Iterable[TemplateObject]) -> Report:
     """The report over the templates of one run, in the order given."""
-    tool = ToolObject(name="cfaudit", version=__version__, data={"cfn_lint": data.versions()["cfn_lint"]})
+    tool = ToolObject(name="cfaudit", version=__version__, data={"cfn_lint": data.versions().cfn_lint})
     return Report(schema=1, tool=tool, templates=list(templates))
 
 
@@ -484,6 +484,6 @@ def _first_message(result: Result) -> str:
 
 def _manual_steps(card: Scorecard, failing: set[str]) -> list[ManualStepObject]:
     steps = load_steps()
-    wanted = {step.id for step, _ in needed(card.audit.template, steps)}
+    wanted = {need.step.id for need in needed(card.audit.template, steps)}
     wanted |= {step.id for step in steps if failing.intersection(step.rules)}
     return [ManualStepObject(id=s.id, text=s.text, verify=s.verify) for s in steps if s.id in wanted]

@@ -218,6 +218,14 @@ class Declarations:
                 found.append((resource, rendered(value)))
         return tuple(found)
 
+    @cached_property
+    def by_name(self) -> Mapping[str, tuple[Resource, ...]]:
+        """The resources that bear each physical name, by its text as ``rendered`` writes it."""
+        found: dict[str, list[Resource]] = {}
+        for resource, name in self._physical_names:
+            found.setdefault(name, []).append(resource)
+        return {name: tuple(resources) for name, resources in found.items()}
+
     def excerpt(self, span: Span, limit: int = 4) -> str:
         """The source lines a span covers, without common indentation, at most ``limit`` of them."""
         lines = [line.rstrip() for line in self.source.lines[span.line - 1 : min(span.end_line, span.line - 1 + limit)]]

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cfaudit.model.iam import role_of
 from cfaudit.model.declarations import Declarations, Resource, descend
-from cfaudit.nodes import Absent, Map, Scalar, Span, Unknown, Value
+from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, strings
 
 FUNCTION_TYPES = ("AWS::Lambda::Function", "AWS::Serverless::Function")
 
 _SAM_PATHS = {
-    "TracingConfig.Mode": "Tracing",
-    "Code.ZipFile": "InlineCode",
     "Code": "CodeUri",
+    "Code.ImageUri": "ImageUri",
+    "Code.S3Bucket": "CodeUri.Bucket",
+    "Code.S3Key": "CodeUri.Key",
+    "Code.S3ObjectVersion": "CodeUri.Version",
+    "Code.ZipFile": "InlineCode",
     "DeadLetterConfig": "DeadLetterQueue",
+    "DeadLetterConfig.TargetArn": "DeadLetterQueue.TargetArn",
+    "TracingConfig.Mode": "Tracing",
 }
+"""https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html"""
+
+_RESPONSE_MODULE = re.compile(r"\bcfn-?response\b")
+"""https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-lambda-function-code-cfnresponsemodule.html"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +57,40 @@ class Function:
         """Whether SAM's short type declares it."""
         return self.resource.type == "AWS::Serverless::Function"
 
+    def path(self, path: str) -> str:
+        """What a property of AWS::Lambda::Function is called on this function: SAM has names of its own."""
+        return _SAM_PATHS.get(path, path) if self.serverless else path
+
     def at(self, path: str) -> Value:
-        """A property by AWS::Lambda::Function's name; SAM's name and Globals stand in for it where SAM is used."""
-        path = _SAM_PATHS.get(path, path) if self.serverless else path
-        value = self.resource.at(path)
-        if isinstance(value, Absent) and self.defaults is not None:
-            fallback = descend(self.defaults, value.span, path.split("."))[0]
-            return value if isinstance(fallback, Absent) else fallback
-        return value
+        """A property by AWS::Lambda::Function's name, merged with SAM's Globals as SAM does."""
+        value = self.resource.at(self.path(path))
+        if self.defaults is None:
+            return value
+        return _merged(value, descend(self.defaults, value.span, self.path(path).split("."))[0])
 
     def where(self, path: str) -> Span:
-        """The text of that property, or where it is missed."""
-        path = _SAM_PATHS.get(path, path) if self.serverless else path
-        own = self.resource.at(path)
+        """The text of that property, or where it is missed; in Globals where only they have it."""
+        own = self.resource.at(self.path(path))
         value = self.at(path)
-        return self.resource.where(path) if isinstance(own, type(value)) else value.span
+        inherited = isinstance(own, Absent) and not isinstance(value, Absent)
+        return value.span if inherited else self.resource.where(self.path(path))
+
+
+def _merged(own: Value, shared: Value) -> Value:
+    """SAM's merge: maps key by key, lists one after the other, otherwise what the function says itself.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html
+    """
+    match own, shared:
+        case Absent(), _:
+            return own if isinstance(shared, Absent) else shared
+        case Map(entries, keys, span), Map(defaults, default_keys):
+            both = {name: _merged(entries[name], defaults[name]) for name in entries if name in defaults}
+            return Map({**defaults, **entries, **both}, {**default_keys, **keys}, span)
+        case Seq(items, span), Seq(defaults):
+            return Seq((*defaults, *items), span)
+        case _:
+            return own
 
 
 def functions(template: Declarations) -> Mapping[str, Function]:
@@ -95,3 +124,20 @@ def _variables(resource: Resource, defaults: Map[Value] | None) -> Iterator[Vari
                     key = value.keys[name]
                     after = (key.line, key.column) <= (member.span.line, member.span.column)
                     yield Variable(name, member, key.to(member.span) if after else member.span)
+
+
+def custom_resource_functions(template: Declarations, found: Mapping[str, Function]) -> frozenset[str]:
+    """Functions that only serve deployments: a custom resource's ServiceToken names them, or they answer to one."""
+    served = {
+        target.logical_id
+        for resource in template.resources.values()
+        if resource.type.startswith("Custom::") or resource.type == "AWS::CloudFormation::CustomResource"
+        for target in template.targets(resource.at("ServiceToken"), *FUNCTION_TYPES)
+    }
+    answering = {
+        function.logical_id
+        for function in found.values()
+        for text in strings(function.at("Code.ZipFile"))
+        if _RESPONSE_MODULE.search(text.text if isinstance(text, Scalar) else text.known_text)
+    }
+    return frozenset(served | answering)

@@ -359,9 +359,6 @@ def _sam_policies(
 
 def role_of(template: Declarations, value: Value) -> str | None:
     """The logical id of the declared role that a ``Role`` property names."""
-    for reference in value.references if isinstance(value, Unknown) else ():
-        if template.resources.get(reference.logical_id, None) is not None:
-            return reference.logical_id
     role = template.target(value, *ROLE_TYPES)
     return role.logical_id if role else None
 

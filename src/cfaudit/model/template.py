@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
-from cfaudit.model.declarations import Declarations, declared
-from cfaudit.model.functions import Function, functions
+from cfaudit.model.alarms import Alarm, alarms
+from cfaudit.model.declarations import Declarations, Resource, declared
+from cfaudit.model.functions import Function, custom_resource_functions, functions
 from cfaudit.model.iam import Principal, principals
+from cfaudit.model.logs import LogDestination, log_destinations
 from cfaudit.resolve import Document
 
 
@@ -32,6 +34,26 @@ class Template(Declarations):
             if function.principal:
                 found.setdefault(function.principal, []).append(function)
         return {principal: tuple(held) for principal, held in found.items()}
+
+    @cached_property
+    def custom_resource_functions(self) -> frozenset[str]:
+        """Functions that only serve deployments: they stand behind a custom resource."""
+        return custom_resource_functions(self, self.functions)
+
+    @cached_property
+    def log_destinations(self) -> Mapping[str, LogDestination]:
+        """Where each function logs, by the function's logical id."""
+        return log_destinations(self, self.functions)
+
+    @cached_property
+    def log_groups_of(self) -> Mapping[str, tuple[Resource, ...]]:
+        """The declared log group of each function that has one, by the function's logical id."""
+        return {name: (entry.group,) for name, entry in self.log_destinations.items() if entry.group}
+
+    @cached_property
+    def alarms(self) -> Mapping[str, Alarm]:
+        """Alarms on metrics and logs by logical id."""
+        return alarms(self)
 
 
 def build(document: Document) -> Template:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,14 @@ class Input:
 
     path: str
     named: bool
+
+
+_RESOURCES = re.compile(r"""^\s*["']?Resources["']?\s*:|"Resources"\s*:|[{,]\s*Resources\s*:""", re.MULTILINE)
+
+
+def may_be_template(text: str) -> bool:
+    """A cheap look before parsing: whether a key ``Resources`` stands anywhere in the text."""
+    return _RESOURCES.search(text) is not None
 
 
 def inputs(paths: Iterable[str]) -> Iterator[Input]:

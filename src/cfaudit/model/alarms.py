@@ -1,0 +1,92 @@
+"""Resources in, alarms with the metrics they watch out.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-cloudwatch-alarm.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from cfaudit.model.declarations import Declarations, Edge, Resource
+from cfaudit.nodes import Absent, Map, Scalar, Seq, Unknown, Value
+
+METRIC_ALARM = "AWS::CloudWatch::Alarm"
+LOG_ALARM = "AWS::CloudWatch::LogAlarm"
+COMPOSITE_ALARM = "AWS::CloudWatch::CompositeAlarm"
+ALARM_TYPES = (METRIC_ALARM, LOG_ALARM)
+ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
+
+_WATCHED = ("Dimensions", "Metrics", "EvaluationCriteria", "ScheduledQueryConfiguration")
+_CHOOSES = re.compile(r"\b(?:SEARCH\s*\(|SELECT\b)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric that an alarm watches; ``path`` leads to the map that names it, empty for the alarm's own."""
+
+    path: str
+    namespace: Value
+    name: Value
+    dimensions: Value
+
+    @property
+    def values(self) -> Iterator[Value]:
+        """The values of its dimensions."""
+        for dimension in self.dimensions.items if isinstance(self.dimensions, Seq) else ():
+            if isinstance(dimension, Map) and "Value" in dimension.entries:
+                yield dimension.entries["Value"]
+
+    def property(self, name: str) -> str:
+        """The path of one of its properties from the alarm."""
+        return f"{self.path}.{name}" if self.path else name
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm on metrics or logs. ``queries`` choose what they watch by themselves, or cannot be read."""
+
+    resource: Resource
+    metrics: tuple[Metric, ...]
+    queries: tuple[Value, ...]
+    watched: tuple[Edge, ...]
+
+
+def alarms(template: Declarations) -> Mapping[str, Alarm]:
+    """Every alarm on metrics or logs by logical id, in template order."""
+    found = {}
+    for resource in template.of(*ALARM_TYPES):
+        edges = template.edges_from.get(resource.logical_id, ())
+        watched = tuple(edge for edge in edges if edge.path.split(".", 1)[0] in _WATCHED)
+        found[resource.logical_id] = Alarm(resource, tuple(_metrics(resource)), tuple(_queries(resource)), watched)
+    return found
+
+
+def _metrics(resource: Resource) -> Iterator[Metric]:
+    if not isinstance(resource.at("MetricName"), Absent):
+        yield _metric(resource, "")
+    entries = resource.at("Metrics")
+    for index in range(len(entries.items) if isinstance(entries, Seq) else 0):
+        path = f"Metrics.{index}.MetricStat.Metric"
+        if isinstance(resource.at(path), Map):
+            yield _metric(resource, path)
+
+
+def _metric(resource: Resource, path: str) -> Metric:
+    head = f"{path}." if path else ""
+    return Metric(
+        path, resource.at(f"{head}Namespace"), resource.at(f"{head}MetricName"), resource.at(f"{head}Dimensions")
+    )
+
+
+def _queries(resource: Resource) -> Iterator[Value]:
+    criteria = resource.at("EvaluationCriteria")
+    if not isinstance(criteria, Absent):
+        yield criteria
+    if isinstance(resource.at("Metrics"), Unknown):
+        yield resource.at("Metrics")
+    for _, value in resource.each("Metrics.*.Expression"):
+        text = value.text if isinstance(value, Scalar) else value.known_text if isinstance(value, Unknown) else ""
+        if _CHOOSES.search(text):
+            yield value

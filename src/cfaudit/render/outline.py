@@ -1,0 +1,171 @@
+"""The report object in, its parts in reading order out: what the formats for people have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from cfaudit.report import (
+    EvidenceObject,
+    FindingObject,
+    OptionObject,
+    RuleObject,
+    ScorecardObject,
+    StepObject,
+    TemplateObject,
+)
+
+SEVERITIES = ("critical", "high", "medium", "low", "info")
+OPTION_TITLES = {"mvp": "Minimal viable product", "full": "Full production implementation", "hybrid": "Hybrid approach"}
+OPTION_AIMS = {
+    "mvp": "take out what dangles, so that what is there works",
+    "full": "add what is missing",
+    "hybrid": "keep the stack, add what is grave, and document and verify the manual steps",
+}
+RECOMMENDED = "hybrid"
+
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+
+
+class Group(NamedTuple):
+    """The findings of one rule with one severity, and the points they cost."""
+
+    rule: RuleObject
+    severity: str
+    cost: float
+    findings: list[FindingObject]
+
+
+class Positive(NamedTuple):
+    """A rule that holds for some subjects, of how many it judged."""
+
+    rule: RuleObject
+    total: int
+    findings: list[FindingObject]
+
+
+def visible(text: str) -> str:
+    """Text with its control, bidirectional and lone surrogate characters written out: what is read is what is there."""
+    return _UNSEEN.sub(_written_out, text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def one_line(text: str) -> str:
+    """Text on one line: white space collapsed, the rest visible."""
+    return visible(" ".join(text.split()))
+
+
+def groups(template: TemplateObject, *verdicts: str) -> list[Group]:
+    """The findings with one of the verdicts by severity and rule, in the order of the report."""
+    rules = {rule["id"]: rule for rule in template["rules"]}
+    held: dict[tuple[int, str], list[FindingObject]] = {}
+    for finding in template["findings"]:
+        if finding["verdict"] in verdicts:
+            held.setdefault((SEVERITIES.index(finding["severity"]), finding["rule"]), []).append(finding)
+    return [
+        Group(rules[name], SEVERITIES[rank], _cost(rules[name], template, findings), findings)
+        for (rank, name), findings in sorted(held.items(), key=lambda entry: entry[0][0])
+    ]
+
+
+def _cost(rule: RuleObject, template: TemplateObject, findings: list[FindingObject]) -> float:
+    """What the findings cost together: the rule's own cost where they are all that it has."""
+    all_of = sum(other["rule"] == rule["id"] and other["verdict"] == "fail" for other in template["findings"])
+    return rule["cost"] if all_of == len(findings) else round(sum(finding["cost"] for finding in findings), 2)
+
+
+def positives(template: TemplateObject) -> list[Positive]:
+    """What holds, by rule in the order of the catalogue."""
+    judged: dict[str, int] = {}
+    for finding in template["findings"]:
+        judged[finding["rule"]] = judged.get(finding["rule"], 0) + 1
+    held: dict[str, list[FindingObject]] = {}
+    for finding in template["positives"]:
+        held.setdefault(finding["rule"], []).append(finding)
+    return [
+        Positive(rule, judged.get(rule["id"], 0) + len(held[rule["id"]]), held[rule["id"]])
+        for rule in template["rules"]
+        if rule["id"] in held
+    ]
+
+
+def counts(template: TemplateObject) -> str:
+    """How many findings of which severity fail: ``2 critical, 1 high``."""
+    found = {severity: 0 for severity in SEVERITIES}
+    for finding in template["findings"]:
+        if finding["verdict"] == "fail":
+            found[finding["severity"]] += 1
+    return ", ".join(f"{number} {severity}" for severity, number in found.items() if number) or "no gap found"
+
+
+def formula(card: ScorecardObject) -> str | None:
+    """How the overall score comes from the printed rows, None where it does not."""
+    rows = [(row["weight"], row["score"]) for row in card["categories"] if row["score"] is not None]
+    if card["overall"] is None:
+        return None
+    total = " + ".join(f"{weight:g} × {score:.1f}" for weight, score in rows)
+    return f"({total}) / {sum(weight for weight, _ in rows):g}"
+
+
+def gate_sentence(template: TemplateObject, card: ScorecardObject) -> str:
+    """Whether the gate held and what decided it."""
+    gate = card["gate"]
+    options = [f"--fail-on {gate['fail_on']}"]
+    if gate["min_score"] is not None:
+        options.append(f"--min-score {gate['min_score']:g}")
+    given = f" ({' '.join(options)})"
+    if gate["held"]:
+        return f"held{given}"
+    reasons = []
+    grave = SEVERITIES[: SEVERITIES.index(gate["fail_on"]) + 1] if gate["fail_on"] in SEVERITIES else ()
+    number = sum(finding["verdict"] == "fail" and finding["severity"] in grave for finding in template["findings"])
+    if number:
+        worse = f"{gate['fail_on']} or worse" if len(grave) > 1 else gate["fail_on"]
+        reasons.append(f"{plural(number, 'gap')} {'is' if number == 1 else 'are'} {worse}")
+    if gate["min_score"] is not None and (card["overall"] is None or card["overall"] < gate["min_score"]):
+        reasons.append("there is no overall score" if card["overall"] is None else "the overall score is too low")
+    return f"failed: {', and '.join(reasons)}{given}"
+
+
+def grade_sentence(card: ScorecardObject) -> str:
+    """The grade with its number: ``B+ (85.0/100)``."""
+    if card["overall"] is None:
+        return "none"
+    return f"{card['grade']} ({card['overall']:.1f}/100)"
+
+
+def score_of(score: float | None, status: str) -> str:
+    """A row's score as printed."""
+    return f"{score:.1f}%" if score is not None else "?" if status == "error" else "–"
+
+
+def detail_of(detail: str, status: str) -> str:
+    """A row's details; a row that was not assessed says so."""
+    return f"not assessed: {detail}" if status == "not_assessed" else detail
+
+
+def option_steps(option: OptionObject, findings: Iterable[FindingObject]) -> list[tuple[StepObject, int]]:
+    """An option's steps, each with the number of gaps that it closes."""
+    number: dict[str, int] = {}
+    for finding in findings:
+        if finding["verdict"] == "fail":
+            number[finding["rule"]] = number.get(finding["rule"], 0) + 1
+    return [(step, number.get(step["rule"], 0)) for step in option["steps"]]
+
+
+def place(evidence: EvidenceObject) -> str:
+    """``file:line``."""
+    return f"{evidence['file']}:{evidence['line']}"
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 rule``, ``2 rules``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,118 @@
+"""rules/manual-steps.yaml and a Template in, the steps that a person must take, and those the template owns up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+from cfaudit.model.declarations import Resource
+from cfaudit.model.reliance import grants
+from cfaudit.model.template import Template
+from cfaudit.nodes import Map, Scalar, Seq, Span, Unknown, Value
+from cfaudit.rule import RULES, Plain, RuleError, plain, read_yaml
+
+TABLE = RULES / "manual-steps.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something no template can do.
+
+    Needed by a resource of one of ``types`` (where the property at ``where[type]`` has one of ``values``) unless a
+    resource of ``automated_by`` refers to it, by a grant of one of ``actions``, or when one of ``rules`` fails.
+    """
+
+    id: str
+    text: str
+    command: str
+    verify: str
+    types: tuple[str, ...]
+    rules: tuple[str, ...]
+    actions: tuple[str, ...] = ()
+    where: tuple[tuple[str, str], ...] = ()
+    values: tuple[str, ...] = ()
+    automated_by: tuple[str, ...] = ()
+
+
+class Need(NamedTuple):
+    """A resource that makes a step necessary, the text that says so, and whether that is certain."""
+
+    step: Step
+    resource: Resource
+    span: Span
+    certain: bool
+
+
+@cache
+def load_steps() -> tuple[Step, ...]:
+    """The steps in the table's order. Raises ``RuleError`` for a malformed table."""
+    rows = plain(read_yaml(TABLE))
+    if not isinstance(rows, dict):
+        raise RuleError(TABLE, 1, "manual steps are a map of id to step")
+    return tuple(_step(name, row) for name, row in rows.items())
+
+
+_LISTS = ("types", "rules", "actions", "values", "automated_by")
+_TEXTS = ("text", "command", "verify")
+
+
+def _step(name: str, row: Plain) -> Step:
+    if not isinstance(row, dict) or set(row) - {*_LISTS, *_TEXTS, "where"} or not all(row.get(key) for key in _TEXTS):
+        raise RuleError(TABLE, 1, f"the step {name!r} has text, command and verify, and may have where, {_LISTS}")
+    where = row.get("where") or {}
+    lists = {key: value if isinstance(value := row.get(key) or [], list) else [value] for key in _LISTS}
+    types, rules, actions, values, automated_by = (tuple(str(word) for word in lists[key]) for key in _LISTS)
+    paths = tuple((kind, str(path)) for kind, path in where.items()) if isinstance(where, dict) else ()
+    text, command, verify = (" ".join(str(row[key]).split()) for key in _TEXTS)
+    return Step(name, text, command, verify, types, rules, actions, paths, values, automated_by)
+
+
+def needed(template: Template, steps: tuple[Step, ...]) -> Iterator[tuple[Step, Resource]]:
+    """The steps that the template certainly leaves to a person, and each resource that makes one necessary."""
+    for need in needs(template, steps):
+        if need.certain:
+            yield need.step, need.resource
+
+
+def needs(template: Template, steps: tuple[Step, ...]) -> Iterator[Need]:
+    """The same with the lines that say so, and those that only deploy time can decide."""
+    for step in steps:
+        for resource in template.of(*step.types):
+            yield from _declared(template, step, resource)
+        for grant in grants(template, step.actions) if step.actions else ():
+            yield Need(step, grant.principal.resource, grant.action.span, True)
+
+
+def _declared(template: Template, step: Step, resource: Resource) -> Iterator[Need]:
+    edges = template.edges_to.get(resource.logical_id, ())
+    if any(template.resources[edge.source].type in step.automated_by for edge in edges):
+        return
+    path = dict(step.where).get(resource.type)
+    if path is None:
+        yield Need(step, resource, resource.span, True)
+        return
+    for _, value in resource.each(path):
+        if isinstance(value, Unknown):
+            yield Need(step, resource, value.span, False)
+        elif isinstance(value, Scalar) and value.text.lower() in step.values:
+            yield Need(step, resource, value.span, True)
+
+
+def documented(template: Template) -> Mapping[str, Span]:
+    """The ids of the steps that ``Metadata.cfaudit.manual_steps`` names, at the top level or on a resource."""
+    found: dict[str, Span] = {}
+    declared = template.document.metadata.entries.get("cfaudit")
+    listed = [declared.entries.get("manual_steps")] if isinstance(declared, Map) else []
+    listed += [resource.attribute("Metadata.cfaudit.manual_steps") for resource in template.resources.values()]
+    for value in listed:
+        for entry in value.items if isinstance(value, Seq) else ():
+            name = entry.entries.get("id") if isinstance(entry, Map) else None
+            if isinstance(name, Scalar):
+                found.setdefault(name.text, _entry_span(entry, name))
+    return found
+
+
+def _entry_span(entry: Value, name: Scalar) -> Span:
+    return entry.keys["id"].to(name.span) if isinstance(entry, Map) and "id" in entry.keys else name.span
