@@ -580,3 +580,19 @@ def test_grants_and_variables_are_what_the_code_uses(name: str) -> None:
     function = RESOURCES[f"{name.title()}Function"]
     assert function["Metadata"]["cfaudit"]["code"] == f"functions/{name}"
     assert set(re.findall(r"process\.env\.(\w+)", code)) == set(function["Properties"]["Environment"]["Variables"])
+
+
+def test_the_detector_knows_the_names_that_the_code_uses() -> None:
+    code = (REFERENCE / "functions" / "screening" / "index.mjs").read_text()
+    declared: dict[str, set[str]] = {}
+    for resource in RESOURCES.values():
+        if resource["Type"].startswith("AWS::FraudDetector::") and "Name" in resource["Properties"]:
+            name = resource["Properties"]["Name"]["Sub"].removesuffix("_${EnvironmentSuffix}")
+            declared.setdefault(resource["Type"].rpartition("::")[2], set()).add(name)
+    assert declared["Variable"] | declared["EntityType"] == set(re.findall(r"`(\w+)_\$\{environment\}`", code)) - {
+        "decision"
+    }
+    [decisions] = re.findall(r"strictestFirst = \[(.*)\]", code)
+    assert declared["Outcome"] == set(re.findall(r"'(\w+)'", decisions))
+    screened = RESOURCES["MilestoneWorkflow"]["Properties"]["Definition"]["States"]["IsClean"]
+    assert set(re.findall(r"'StringEquals': '(\w+)'", str(screened))) == declared["Outcome"] - {"block"}

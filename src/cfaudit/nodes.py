@@ -111,11 +111,15 @@ DeferredKind: TypeAlias = Literal[
 
 
 class Deferred(NamedTuple):
-    """A hole filled at deploy time by something else: a parameter without default, an import, a dynamic reference …"""
+    """A hole filled at deploy time by something else: a parameter without default, an import, a dynamic reference …
+
+    ``mentions`` are the logical ids it depends on; ``expression`` tells two calls of one function apart.
+    """
 
     kind: DeferredKind
     name: str
     mentions: frozenset[str] = frozenset()
+    expression: str = ""
 
 
 Part: TypeAlias = str | Reference | Deferred

@@ -68,7 +68,8 @@ def named_key(
             yield judged(Outcome.FAIL, resource, path, f"{resource.logical_id} {bad}")
         else:
             assumed = ("the value given at deploy time names a key",) if is_assumed(value) else ()
-            yield judged(Outcome.PASS, resource, path, f"{resource.logical_id} {good}", assumed=assumed)
+            own = ", the AWS managed one, whose policy cannot be changed" if kind == "managed" else ""
+            yield judged(Outcome.PASS, resource, path, f"{resource.logical_id} {good}{own}", assumed=assumed)
 
 
 def _subjects(

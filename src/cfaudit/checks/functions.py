@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date
 
 from cfaudit import data
@@ -11,7 +11,7 @@ from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, Severity, judged
 from cfaudit.model.functions import Function
 from cfaudit.model.template import Template
-from cfaudit.nodes import Absent, Map, Scalar, Seq, Unknown, Value, strings
+from cfaudit.nodes import Absent, Deferred, Map, Scalar, Seq, Unknown, Value
 
 
 def inline_code(template: Template, facts: Facts) -> Iterator[Finding]:
@@ -31,7 +31,7 @@ def inline_code(template: Template, facts: Facts) -> Iterator[Finding]:
         elif name in template.custom_resource_functions:
             yield _about(Outcome.PASS, function, path, f"{name} is inline as the handler of a custom resource")
         else:
-            yield _about(Outcome.FAIL, function, path, f"the code of {name} stands in the template", first_line=True)
+            yield _about(Outcome.FAIL, function, path, f"the code of {name} stands in the template")
 
 
 def _code_property(function: Function) -> str:
@@ -45,17 +45,10 @@ def _about(
     message: str,
     *,
     severity: Severity | None = None,
-    more: Iterable[Evidence] = (),
-    first_line: bool = False,
     salient: str = "",
 ) -> Finding:
-    span = function.where(path)
-    if first_line:
-        span = span._replace(end_line=span.line, end_column=span.column + 1) if span.end_line > span.line else span
-    where = function.path(path)
-    return judged(
-        outcome, function.resource, where, message, span=span, severity=severity, more=more, salient=salient
-    )
+    where, span = function.path(path), function.where(path)
+    return judged(outcome, function.resource, where, message, span=span, severity=severity, salient=salient)
 
 
 # Runtimes ------------------------------------------------------------------------------------------------------------
@@ -163,51 +156,52 @@ def function_network(
 ) -> Iterator[Finding]:
     """The functions that fill the given components (all functions, if none does) must have subnets and security groups.
 
-    Empty lists put a function into no network. Functions behind custom resources are not judged. Lists that a plain
-    parameter without default or a macro fills are unknown; parameters of a subnet's or security group's type are not,
-    since they cannot be empty.
+    Empty lists put a function into no network. Functions of a capacity provider run in its network. Functions behind
+    custom resources are not judged. A list that a macro or a parameter without default fills is unknown, unless the
+    parameter's type is a list of subnets or security groups, which cannot be empty.
     """
-    bound = [facts.bound(template, name) for name in functions]
-    subjects = [template.functions[found.logical_id] for found in bound if found and found.logical_id in template.functions]
-    if not subjects:
-        helpers = template.custom_resource_functions
-        subjects = [found for name, found in template.functions.items() if name not in helpers]
-    if not subjects:
-        return
-    states = [(function, _network(template, function)) for function in dict.fromkeys(subjects)]
-    outcome = next(
-        (found for found in (Outcome.FAIL, Outcome.UNKNOWN) if any(state is found for _, state in states)), Outcome.PASS
-    )
-    named = [function for function, state in states if state is outcome]
-    notes = {
-        Outcome.FAIL: "is attached to no VPC",
-        Outcome.UNKNOWN: "is attached to a VPC or not: only deploy time knows",
-        Outcome.PASS: "is attached to a VPC",
-    }
-    first, *others = (
-        Evidence(function.where("VpcConfig"), f"{function.logical_id} {notes[outcome]}") for function in named
-    )
-    yield judged(
-        outcome,
-        named[0].resource,
-        "VpcConfig",
-        f"{_listed([function.logical_id for function in named])}: {notes[outcome]}"
-        if len(named) > 1
-        else f"{named[0].logical_id} {notes[outcome]}",
-        subject=component,
-        span=first.span,
-        note=first.note,
-        more=others,
-    )
+    states: dict[Outcome, list[Function]] = {}
+    for function in _meant(template, facts, functions):
+        states.setdefault(_network(template, function), []).append(function)
+    for outcome, note in _NETWORKS:
+        if outcome in states:
+            evidence = [Evidence(function.where("VpcConfig"), note) for function in states[outcome]]
+            names = _listed([function.logical_id for function in states[outcome]])
+            resource = states[outcome][0].resource
+            yield judged(
+                outcome,
+                resource,
+                "VpcConfig",
+                f"{note}: {names}",
+                subject=component,
+                span=evidence[0].span,
+                note=note,
+                more=evidence[1:],
+            )
+            return
+
+
+_NETWORKS = (
+    (Outcome.FAIL, "attached to no VPC"),
+    (Outcome.UNKNOWN, "only deploy time knows whether attached to a VPC"),
+    (Outcome.PASS, "attached to a VPC"),
+)
+
+
+def _meant(template: Template, facts: Facts, components: tuple[str, ...]) -> list[Function]:
+    bound = [facts.bound(template, component) for component in components]
+    ids = [found.logical_id for found in bound if found and found.logical_id in template.functions]
+    helpers = template.custom_resource_functions
+    return [template.functions[name] for name in ids or template.functions if ids or name not in helpers]
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
+    return " and ".join(", ".join(names).rsplit(", ", 1))
 
 
 def _network(template: Template, function: Function) -> Outcome:
     if not isinstance(function.at("CapacityProviderConfig"), Absent):
-        return Outcome.PASS  # https://docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances.html
+        return Outcome.PASS  # docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-capacity-providers.html
     answers = {_filled(template, function.at(f"VpcConfig.{name}")) for name in ("SubnetIds", "SecurityGroupIds")}
     return next((found for found in (Outcome.FAIL, Outcome.UNKNOWN) if found in answers), Outcome.PASS)
 
@@ -223,3 +217,11 @@ def _filled(template: Template, value: Value) -> Outcome:
             return Outcome.UNKNOWN if any(_may_be_empty(template, part) for part in value.deferred) else Outcome.PASS
         case _:
             return Outcome.FAIL
+
+
+def _may_be_empty(template: Template, hole: Deferred) -> bool:
+    if hole.kind == "parameter":
+        definition = template.document.parameters.entries.get(hole.name)
+        kind = definition.entries.get("Type") if isinstance(definition, Map) else None
+        return not (isinstance(kind, Scalar) and kind.text.startswith("List<AWS::EC2::"))
+    return hole.kind in ("macro", "condition", "undefined")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from cfaudit.model.iam import role_of
 from cfaudit.model.declarations import Declarations, Resource, descend
+from cfaudit.model.iam import role_of
 from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, strings
 
 FUNCTION_TYPES = ("AWS::Lambda::Function", "AWS::Serverless::Function")

@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import Literal
 
 from cfaudit import data
-from cfaudit.model.names import NAME_PROPERTIES, rendered, service_of
 from cfaudit.model.declarations import Declarations, Resource
+from cfaudit.model.names import NAME_PROPERTIES, rendered, service_of
 from cfaudit.nodes import Absent, Map, Reference, Scalar, Seq, Span, Unknown, Value, strings
 
 ROLE_TYPES = ("AWS::IAM::Role",)

@@ -56,7 +56,8 @@ def invoked(template: Declarations, value: Value) -> Target | None:
         for index, part in enumerate(value.parts):
             found = _referenced(template, part) if isinstance(part, Reference) else None
             if found:
-                return found if found.qualifier else _qualified(found, rendered(Unknown(value.span, value.parts[index:])))
+                rest = rendered(Unknown(value.span, value.parts[index:]))
+                return found if found.qualifier else _qualified(found, rest)
     if not isinstance(value, (Scalar, Unknown)):
         return None
     text = rendered(value)

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from cfaudit.model.declarations import Resource
 from cfaudit.model.functions import Function, Variable
 from cfaudit.model.iam import POLICY_TYPES, Grant, Principal, action_matches
-from cfaudit.model.names import service_of
 from cfaudit.model.template import Template
 from cfaudit.nodes import Deferred, Map, Reference, Scalar, Span, Unknown, Value
 
@@ -42,6 +41,9 @@ WORKLOADS = frozenset(
 
 STACKS = ("AWS::CloudFormation::Stack", "AWS::Serverless::Application")
 """Types whose resources stand in another template."""
+
+
+_HEADLESS = ("execute-api", "s3", "sns", "sqs")  # their ARNs begin with the name itself
 
 
 class Naming(Enum):
@@ -169,9 +171,8 @@ def naming(template: Template, value: Scalar | Unknown, service: str, types: tup
     """What an element of ``Resource`` names, as far as a service is concerned whose resources have ``types``."""
     if template.targets(value, *types):
         return Naming.DECLARED
-    mentioned = [template.resources[name] for name in value.mentions if name in template.resources] if isinstance(
-        value, Unknown
-    ) else []
+    mentions = value.mentions if isinstance(value, Unknown) else frozenset()
+    mentioned = [template.resources[name] for name in sorted(mentions) if name in template.resources]
     if mentioned:
         return Naming.ELSEWHERE if any(_of_another(resource) for resource in mentioned) else Naming.OTHER
     if given(value):
@@ -199,10 +200,6 @@ def _literal(text: str, service: str) -> Naming:
         return Naming.OTHER
     if re.fullmatch(r"\d{12}", pieces[4]):
         return Naming.LITERAL
-    name = re.sub(r"^/?[A-Za-z-]+[/:](?=.)", "", pieces[5])
+    name = pieces[5] if service in _HEADLESS else re.sub(r"^/?[A-Za-z-]+[/:](?=.)", "", pieces[5])
     return Naming.ANYTHING if name.startswith("*") or pieces[5].startswith("*") else Naming.LITERAL
 
-
-def name_service(resource: Resource) -> str:
-    """The IAM prefix of a resource's own service, empty when not known."""
-    return service_of(resource.type)

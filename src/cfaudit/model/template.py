@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from cfaudit.model.alarms import Alarm, alarms
+from cfaudit.model.api import Route
+from cfaudit.model.apis import Apis, apis
 from cfaudit.model.declarations import Declarations, Resource, declared
 from cfaudit.model.functions import Function, custom_resource_functions, functions
 from cfaudit.model.iam import Principal, principals
+from cfaudit.model.invocations import Permission, by_function, permissions
 from cfaudit.model.logs import LogDestination, log_destinations
 from cfaudit.resolve import Document
 
@@ -55,6 +58,20 @@ class Template(Declarations):
         """Alarms on metrics and logs by logical id."""
         return alarms(self)
 
+    @cached_property
+    def apis(self) -> Apis:
+        """REST, HTTP and WebSocket APIs with their stages and authorizers."""
+        return apis(self)
+
+    @cached_property
+    def routes(self) -> tuple[Route, ...]:
+        """Every route of every API, in template order."""
+        return self.apis.routes
+
+    @cached_property
+    def permissions_of(self) -> Mapping[str, tuple[Permission, ...]]:
+        """Permissions to invoke each function; ``""`` holds those of a function that only deploy time knows."""
+        return by_function(permissions(self))
 
 def build(document: Document) -> Template:
     """The model of one resolved document."""

@@ -49,6 +49,7 @@ Pieces: TypeAlias = "tuple[str | tuple[str, str], ...]"
 MAX_EVIDENCE = 4
 MAX_IN_FULL = 3
 MAX_STEPS = 6
+MAX_REASONS = 8
 MAX_LINES = 3
 
 _COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "green"}
@@ -134,7 +135,7 @@ class _Sheet:
         column = indent if column is None else column
         head = _text(label)
         head.pad_left(indent)
-        wrapped = _text(pieces).wrap(self._console, max(self.width - column, 20)) or [Text()]
+        wrapped = self._wrapped(_text(pieces), max(self.width - column, 20))
         if head.cell_len > column - bool(label):
             self._lines.append(_cut(head, self.width))
             head = Text()
@@ -143,6 +144,9 @@ class _Sheet:
             head.pad_right(column - head.cell_len)
             self._lines.append(head.append_text(line))
             head = Text()
+
+    def _wrapped(self, text: Text, width: int) -> Sequence[Text]:
+        return [text] if text.cell_len <= width else text.wrap(self._console, width)
 
     def spread(self, left: Pieces, right: Pieces, indent: int = 0) -> None:
         """One line with something at its right end; the left gives way."""
@@ -193,15 +197,13 @@ def _template(sheet: _Sheet, template: TemplateObject, *, quiet: bool, verbose: 
         _readiness(sheet, card["readiness"])
         _options(sheet, template["options"])
         sheet.blank()
+        _verdict(sheet, template, card)
         sheet.put(("cfaudit explain RULE prints a rule in full, with every remedy.", _DIM))
 
 
 def _header(sheet: _Sheet, template: TemplateObject, card: ScorecardObject, *, quiet: bool) -> None:
-    verdict = template["verdict"]
     sheet.put((template["path"], "bold"))
-    sheet.put(
-        (verdict.upper(), _VERDICTS[verdict]), " · ", (grade_sentence(card), "bold"), f" · {counts(template)}"
-    )
+    _verdict(sheet, template, card)
     if quiet:
         return
     scenario = "" if template["scenario"] == "default" else f", scenario {template['scenario']}"
@@ -211,6 +213,11 @@ def _header(sheet: _Sheet, template: TemplateObject, card: ScorecardObject, *, q
     for line in template["diagnostics"]:
         said = f"{line['file']}:{line['line']}:{line['column']}: {one_line(line['message'])}"
         sheet.put(said, indent=2, label=((line["level"], "yellow"),), column=11)
+
+
+def _verdict(sheet: _Sheet, template: TemplateObject, card: ScorecardObject) -> None:
+    verdict = template["verdict"]
+    sheet.put((verdict.upper(), _VERDICTS[verdict]), " · ", (grade_sentence(card), "bold"), f" · {counts(template)}")
 
 
 def _findings(sheet: _Sheet, template: TemplateObject, *, verbose: bool) -> None:
@@ -300,25 +307,24 @@ def _finding(sheet: _Sheet, finding: FindingObject) -> None:
 def _evidence(sheet: _Sheet, evidence: Sequence[EvidenceObject], message: str) -> None:
     """The lines that prove a finding: place, excerpt, and what it shows where the sentence has not said it."""
     shown = evidence[:MAX_EVIDENCE]
-    labels = [visible(place(item)) for item in shown]
-    for index in range(len(shown) - 1, 0, -1):
-        if shown[index]["file"] == shown[index - 1]["file"]:
-            labels[index] = str(shown[index]["line"])
-    size = max(map(len, labels))
-    below = size > sheet.width // 2
-    if below:
-        sheet.put((labels[0], "blue"), indent=4)
-        labels[0] = str(shown[0]["line"])
-        size = max(map(len, labels)) if all(label.isdigit() for label in labels) else 6
-    for item, label in zip(shown, labels, strict=True):
-        excerpt = _excerpt(item["text"], sheet.width - size - 8)
+    gutter = 7 + max(len(str(item["line"])) for item in shown)
+    for index, item in enumerate(shown):
+        label, column = visible(place(item)), gutter
+        if index and item["file"] == shown[index - 1]["file"]:
+            label = str(item["line"]).rjust(gutter - 7)
+        elif len(label) <= sheet.width // 2:
+            column = len(label) + 6
+        else:
+            sheet.put((label, "blue"), indent=4)
+            label = str(item["line"]).rjust(gutter - 7)
         note = one_line(item["note"])
-        said = f"  {note}" if note and note != message else ""
+        said = f"  ← {note}" if note and note != message else ""
+        indent = 4 if column != gutter else 5
         sheet.put(
-            excerpt, (said, _DIM), indent=4, label=((label.rjust(size), "blue"),), column=size + 6
+            _excerpt(item["text"], sheet.width - column), (said, _DIM), indent=indent, label=((label, "blue"),), column=column
         )
     if len(evidence) > len(shown):
-        sheet.put((f"… and {len(evidence) - len(shown)} more", _DIM), indent=size + 6)
+        sheet.put((f"… and {len(evidence) - len(shown)} more", _DIM), indent=gutter)
 
 
 def _excerpt(text: str, width: int) -> str:
@@ -362,7 +368,7 @@ def _positive(sheet: _Sheet, positive: Positive, column: int) -> None:
     lines = list(dict.fromkeys(finding["evidence"][0]["line"] for finding in findings))
     where = "line " if len(lines) == 1 else "lines "
     where += ", ".join(map(str, lines[:MAX_LINES])) + (", …" if len(lines) > MAX_LINES else "")
-    mark, share = ("✓", "") if not partial else ("◦", f"{len(findings)} of {positive.total}: ")
+    mark, share = ("✓", "") if not partial else ("~", f"{len(findings)} of {positive.total}: ")
     sheet.spread(
         ((f"{mark} ", "green"), title.ljust(column), (share, "yellow"), (said, "")), ((where, _DIM),), indent=2
     )
@@ -388,7 +394,8 @@ def _scorecard(sheet: _Sheet, template: TemplateObject, card: ScorecardObject) -
     sheet.put((grade_sentence(card), "bold"), indent=2, label=("Overall grade",), column=column)
     sums = formula(card)
     if sums:
-        sheet.put((f"= {sums}", _DIM), ("  weights × scores of the assessed rows", _DIM), indent=column)
+        sheet.put((f"= {sums}", _DIM), indent=column)
+        sheet.put(("each assessed row's weight × its score, over the weights", _DIM), indent=column)
     else:
         why = "cfaudit broke in a category" if template["verdict"] == "error" else "no category could be assessed"
         sheet.put((why, _DIM), indent=column)
@@ -414,7 +421,10 @@ def _readiness(sheet: _Sheet, readiness: ReadinessObject) -> None:
     deploys = ": ".join([readiness["deploys"], *general[:1]]) if readiness["deploys"] == "unknown" else readiness["deploys"]
     sheet.put((deploys, decided), indent=2, label=("Deploys",), column=20)
     sheet.put(("yes" if ready else "no", "green" if ready else "red"), indent=2, label=("Production-ready",), column=20)
-    _sentences(sheet, [reason for reason in readiness["reasons"] if reason["rule"] is not None])
+    grave = [reason for reason in readiness["reasons"] if reason["rule"] is not None]
+    _sentences(sheet, grave[:MAX_REASONS])
+    if len(grave) > MAX_REASONS:
+        sheet.put((f"… and {plural(len(grave) - MAX_REASONS, 'more reason')} of the same kind, above", _DIM), indent=6)
     if readiness["works"]:
         sheet.put("although the stack deploys:", indent=2, label=("Will not work",), column=20)
         _sentences(sheet, readiness["works"])

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from cfaudit.report import (
     EvidenceObject,
     FindingObject,
-    OptionObject,
     RuleObject,
     ScorecardObject,
-    StepObject,
     TemplateObject,
 )
 
@@ -132,7 +129,7 @@ def gate_sentence(template: TemplateObject, card: ScorecardObject) -> str:
         reasons.append(f"{plural(number, 'gap')} {'is' if number == 1 else 'are'} {worse}")
     if gate["min_score"] is not None and (card["overall"] is None or card["overall"] < gate["min_score"]):
         reasons.append("there is no overall score" if card["overall"] is None else "the overall score is too low")
-    return f"failed: {', and '.join(reasons)}{given}"
+    return f"failed: {', and '.join(reasons)}{given}" if reasons else f"failed{given}"
 
 
 def grade_sentence(card: ScorecardObject) -> str:
@@ -150,15 +147,6 @@ def score_of(score: float | None, status: str) -> str:
 def detail_of(detail: str, status: str) -> str:
     """A row's details; a row that was not assessed says so."""
     return f"not assessed: {detail}" if status == "not_assessed" else detail
-
-
-def option_steps(option: OptionObject, findings: Iterable[FindingObject]) -> list[tuple[StepObject, int]]:
-    """An option's steps, each with the number of gaps that it closes."""
-    number: dict[str, int] = {}
-    for finding in findings:
-        if finding["verdict"] == "fail":
-            number[finding["rule"]] = number.get(finding["rule"], 0) + 1
-    return [(step, number.get(step["rule"], 0)) for step in option["steps"]]
 
 
 def place(evidence: EvidenceObject) -> str:

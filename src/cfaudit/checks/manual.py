@@ -1,0 +1,41 @@
+"""Questions about what no template can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cfaudit.facts import Facts
+from cfaudit.finding import Evidence, Finding, Outcome
+from cfaudit.model.template import Template
+from cfaudit.steps import Need, Step, documented, load_steps, needs
+
+
+def manual_steps(template: Template, facts: Facts) -> Iterator[Finding]:
+    """Every step that the stack leaves to a person must be named in `Metadata.cfaudit.manual_steps`, by its id.
+
+    Which steps exist, and what makes each necessary, stands in a table: declared identities and mail grants, mail
+    subscriptions, QuickSight and Fraud Detector resources or grants. The list may stand at the top level or on any
+    resource. DNS records that refer to the identity verify it without a person. A subscription whose protocol only
+    deploy time knows is unknown, and so is everything undocumented where a macro may add metadata.
+    """
+    found: dict[str, list[Need]] = {}
+    steps = {step.id: step for step in load_steps()}
+    for need in needs(template, tuple(steps.values())):
+        found.setdefault(need.step.id, []).append(need)
+    named = documented(template)
+    for name, held in found.items():
+        step = steps[name]
+        certain = [need for need in held if need.certain]
+        lines = [Evidence(need.span, f"{need.resource.logical_id} needs it") for need in certain or held]
+        first = (certain or held)[0].resource.logical_id
+        if name in named:
+            message = f"the step {name} is named in Metadata"
+            yield _about(Outcome.PASS, first, step, message, [Evidence(named[name], message), *lines])
+            continue
+        message = f"{first} needs a person to take the step {name}, which no Metadata names"
+        sure = bool(certain) and not template.macros
+        yield _about(Outcome.FAIL if sure else Outcome.UNKNOWN, first, step, message, lines)
+
+
+def _about(outcome: Outcome, subject: str, step: Step, message: str, lines: list[Evidence]) -> Finding:
+    return Finding(outcome, subject, message, tuple(lines), subject, None, step.id)
