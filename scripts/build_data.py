@@ -3,10 +3,12 @@
     python scripts/build_data.py            write the files
     python scripts/build_data.py --check    compare instead, exit 1 on drift
     python scripts/build_data.py --names BOTOCORE OLDER_BOTOCORE [LIST ...]
+    python scripts/build_data.py --sam WHEEL
 
 cfn-lint keeps the names of IAM actions in lower case. `tables/names.txt` gives them their spelling, and lists API
 operations that IAM does not know; the last form above rewrites it. An operation counts as unknown to IAM only if an
 older botocore had it already: the newest operations are often missing from cfn-lint's table because that is older.
+`tables/sam_policies.json` are SAM's policy templates; `--sam` rewrites it from a wheel of aws-sam-translator.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import gzip
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +27,7 @@ import yaml
 
 TABLES = Path(__file__).parent / "tables"
 NAMES = TABLES / "names.txt"
+SAM_POLICIES = TABLES / "sam_policies.json"
 TARGET = Path(__file__).parent.parent / "src" / "cfaudit" / "data"
 CFN_LINT = Path(next(iter(cfnlint.data.__path__)))
 REGION = "us-east-1"
@@ -113,7 +117,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Compact cfn-lint's data into the package.")
     parser.add_argument("--check", action="store_true", help="compare instead of writing; exit 1 on drift")
     parser.add_argument("--names", nargs="+", type=Path, metavar="PATH", help="rewrite tables/names.txt")
+    parser.add_argument("--sam", type=Path, metavar="WHEEL", help="rewrite tables/sam_policies.json")
     arguments = parser.parse_args()
+    if arguments.sam:
+        SAM_POLICIES.write_text(json.dumps(collect_sam_policies(arguments.sam), indent=1) + "\n", encoding="utf-8")
     if arguments.names:
         NAMES.write_text(collect_names(arguments.names[0], arguments.names[1], arguments.names[2:]), encoding="utf-8")
     files = build()
@@ -143,6 +150,7 @@ def build() -> dict[str, str]:
         "types.json": compact(types(schemas)),
         "not-actions.json": compact(not_actions(services, names)),
         "managed-policies.json": compact(managed_policies(services)),
+        "sam-policies.json": compact(json.loads(SAM_POLICIES.read_text())),
         "resource-level-exceptions.json": compact(exceptions(services, names)),
         "services.json": compact(dependents(services, names, set(schemas))),
         "data.json": compact(versions(names)),
@@ -253,6 +261,57 @@ def managed_policies(services: dict[str, IamService]) -> Json:
                 print(f"managed_policies.yaml: {action} is not in cfn-lint's table", file=sys.stderr)
     result: Json = json.loads(json.dumps(policies))
     return result
+
+
+def collect_sam_policies(wheel: Path) -> Json:
+    """A wheel of aws-sam-translator in, its version and policy templates (``${Parameter}`` in the texts) out."""
+    with zipfile.ZipFile(wheel) as archive:
+        source = json.loads(archive.read("samtranslator/policy_templates_data/policy_templates.json"))["Templates"]
+    templates: dict[str, Json] = {
+        name: [listed(plain_texts(statement)) for statement in template["Definition"]["Statement"]]
+        for name, template in sorted(source.items())
+    }
+    return {"aws-sam-translator": wheel.name.split("-")[1], "templates": templates}
+
+
+def plain_texts(value: Json) -> Json:
+    """A part of a policy template in, the same with every Fn::Sub as text whose holes are template parameters out."""
+    if isinstance(value, list):
+        return [plain_texts(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::Sub" not in value:
+        return {key: plain_texts(item) for key, item in value.items()}
+    match value["Fn::Sub"]:
+        case [str(text), dict(variables)]:
+            for variable, reference in variables.items():
+                if not isinstance(reference, dict) or set(reference) != {"Ref"}:
+                    raise SystemExit(f"{variable} is no parameter of a policy template")
+                text = text.replace(f"${{{variable}}}", f"${{{reference['Ref']}}}")
+            return text
+        case str(text):
+            return text
+    raise SystemExit(f"a policy template has an Fn::Sub of an unknown form: {value}")
+
+
+def listed(statement: Json) -> Json:
+    """A statement in, the same with lists for the elements that may be one text out."""
+    if not isinstance(statement, dict):
+        raise SystemExit("a statement is a map")
+    result: dict[str, Json] = {
+        key: [value] if key in ("Action", "Resource") and isinstance(value, str) else value
+        for key, value in statement.items()
+    }
+    if isinstance(conditions := statement.get("Condition"), dict):
+        result["Condition"] = {operator: in_lists(keys) for operator, keys in conditions.items()}
+    return result
+
+
+def in_lists(keys: Json) -> Json:
+    """Condition keys with their values in, the same with every value in a list out."""
+    if not isinstance(keys, dict):
+        raise SystemExit("condition keys are a map")
+    return {key: item if isinstance(item, list) else [item] for key, item in keys.items()}
 
 
 def matches(services: dict[str, IamService], pattern: str) -> list[str]:

@@ -484,6 +484,6 @@ def _first_message(result: Result) -> str:
 
 def _manual_steps(card: Scorecard, failing: set[str]) -> list[ManualStepObject]:
     steps = load_steps()
-    wanted = {need.step.id for need in needed(card.audit.template, steps)}
+    wanted = {step.id for step, _ in needed(card.audit.template, steps)}
     wanted |= {step.id for step in steps if failing.intersection(step.rules)}
     return [ManualStepObject(id=s.id, text=s.text, verify=s.verify) for s in steps if s.id in wanted]

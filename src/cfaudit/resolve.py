@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import TypeAlias
 
 from cfaudit.nodes import (
     Absent,
     Call,
     Deferred,
+    DeferredKind,
     Diagnostic,
     Map,
     Node,
@@ -28,12 +30,13 @@ from cfaudit.nodes import (
     Unknown,
     Value,
     parts_of,
+    same_text,
     truth,
 )
 
 MAX_ASSIGNMENTS = 512
 MAX_SCENARIOS = 16
-MAX_CONDITION_DEPTH = 32
+MAX_CONDITION_DEPTH = 100
 
 PSEUDO_PARAMETERS = frozenset(
     {
@@ -47,9 +50,10 @@ PSEUDO_PARAMETERS = frozenset(
     }
 )
 
-_HOLE = re.compile(r"\$\{(!?)\s*([^{}]*?)\s*\}")
-_DYNAMIC = re.compile(r"\{\{resolve:([a-z-]+):([^{}]*)\}\}")
-_OTHER = "\0other"
+_HOLE = re.compile(r"\$\{(!?)([^{}]*)\}")
+_DYNAMIC = re.compile(r"\{\{resolve:|\}\}")
+_INDEX = re.compile(r"[0-9]{1,9}\Z")
+_OTHER, _ANOTHER = "\0other", "\0another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +100,25 @@ def scenarios(source: Source, scenario: Scenario) -> tuple[tuple[Scenario, ...],
     names = _used_conditions(source, conditions)
     base = _Conditions(source, conditions, scenario, {})
     if all(base.decide(name) is not None for name in names):
-        return (replace(scenario, conditions={name: bool(base.decide(name)) for name in conditions.entries}),), ()
-    found: dict[tuple[bool, ...], dict[str, bool]] = {}
+        return (replace(scenario, conditions=base.vector()),), ()
+    found: dict[tuple[bool | None, ...], dict[str, bool]] = {}
     cut = False
-    for count, assignment in enumerate(_assignments(base, names)):
+    for count, assignment in enumerate(_assignments(base.candidates())):
         if count >= MAX_ASSIGNMENTS or len(found) >= MAX_SCENARIOS:
             cut = True
             break
-        decided = _Conditions(source, conditions, scenario, assignment)
-        vector = {name: bool(decided.decide(name)) for name in conditions.entries}
-        found.setdefault(tuple(vector[name] for name in names), vector)
+        vector = _Conditions(source, conditions, scenario, assignment).vector()
+        found.setdefault(tuple(vector.get(name) for name in names), vector)
     span = source.root.keys["Conditions"]
-    message = f"only {len(found)} combinations of conditions were judged; more exist"
+    message = f"only {len(found)} combinations of conditions were judged; there may be more"
     notes = (Diagnostic("warning", message, span, "decide conditions with --param NAME=VALUE"),) if cut else ()
-    undecided = [name for name in names if len({vector[name] for vector in found.values()}) > 1]
-    return tuple(replace(scenario, conditions=vector, name=_when(vector, undecided)) for vector in found.values()), notes
+    vectors = tuple(found.values())
+    undecided = [name for name in names if len({vector.get(name) for vector in vectors}) > 1]
+    return tuple(replace(scenario, conditions=vector, name=_when(vector, undecided)) for vector in vectors), notes
 
 
 def _when(conditions: Mapping[str, bool], names: Iterable[str]) -> str:
-    return " and ".join(f"{name} is {'true' if conditions[name] else 'false'}" for name in names)
+    return " and ".join(f"{name} is {'true' if conditions[name] else 'false'}" for name in names if name in conditions)
 
 
 def resolve(source: Source, scenario: Scenario) -> Document:
@@ -128,7 +132,7 @@ def resolve(source: Source, scenario: Scenario) -> Document:
 def _used_conditions(source: Source, conditions: Map[Node]) -> tuple[str, ...]:
     """The conditions that decide something: named by Fn::If or by a Condition attribute, in order of definition."""
     used: set[str] = set()
-    for section in ("Resources", "Outputs"):
+    for section in ("Resources", "Outputs", "Globals"):
         members = source.root.entries.get(section)
         if isinstance(members, Map):
             for member in members.entries.values():
@@ -157,45 +161,81 @@ def _ifs(node: Node) -> Iterator[str]:
             return
 
 
-def _assignments(base: _Conditions, names: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Assignments of the names that undecided conditions compare, in a fixed order."""
-    for name in names:
-        base.decide(name)
-    candidates = {name: tuple(values) for name, values in sorted(base.asked.items())}
-    for values in product(*candidates.values()):
-        yield dict(zip(candidates, values, strict=True))
+_Hole: TypeAlias = tuple[Part, ...]
+"""What a condition compares and deploy time fills in: the parts of an unknown value."""
+
+
+def _assignments(candidates: Mapping[_Hole, tuple[str, ...]]) -> Iterator[dict[_Hole, str]]:
+    """Texts for the holes: the first of each, then one hole changed at a time, then every combination.
+
+    This order makes each condition come out both ways before a bound can cut.
+    """
+    first = {hole: texts[0] for hole, texts in candidates.items()}
+    yield first
+    for hole, texts in candidates.items():
+        for text in texts[1:]:
+            yield {**first, hole: text}
+    for combination in product(*candidates.values()):
+        yield dict(zip(candidates, combination, strict=True))
 
 
 class _Conditions:
     """Three-valued evaluation of the Conditions section under an assignment of what is compared.
 
-    ``asked`` collects the open names and, for each, the values worth trying. A comparison that no assignment can
-    decide becomes a name of its own with the values true and false.
+    While a comparison is open it is remembered which holes it compares with which texts: the candidates.
     """
 
     def __init__(
-        self, source: Source, conditions: Map[Node], scenario: Scenario, assignment: Mapping[str, str]
+        self, source: Source, conditions: Map[Node], scenario: Scenario, assignment: Mapping[_Hole, str]
     ) -> None:
         self._conditions = conditions
         self._resolver = _Resolver(source, scenario)
-        self._parameters = source.root.entries.get("Parameters")
+        self._parameters = _members(source.root.entries.get("Parameters"))
         self._assignment = assignment
         self._memo: dict[str, bool | None] = {}
-        self.asked: dict[str, dict[str, None]] = {}
+        self._compared: dict[_Hole, dict[str, None]] = {}
 
     def decide(self, name: str, depth: int = 0) -> bool | None:
-        """Truth of a condition, None when it is open or is not defined."""
+        """Truth of a condition; None when it is open, is not defined, or rests on itself."""
         if name not in self._memo:
             self._memo[name] = None
             node = self._conditions.entries.get(name)
-            if node is not None and depth <= MAX_CONDITION_DEPTH:
+            if node is not None:
                 self._memo[name] = self._truth(node, depth)
         return self._memo[name]
 
+    def vector(self) -> dict[str, bool]:
+        """Every condition that is decided."""
+        truths = {name: self.decide(name) for name in self._conditions.entries}
+        return {name: truth for name, truth in truths.items() if truth is not None}
+
+    def candidates(self) -> dict[_Hole, tuple[str, ...]]:
+        """The texts worth trying for each open hole: those it is compared with, and one that it is not."""
+        return {hole: self._worth_trying(hole, tuple(texts)) for hole, texts in self._compared.items()}
+
+    def _worth_trying(self, hole: _Hole, compared: tuple[str, ...]) -> tuple[str, ...]:
+        allowed = self._allowed(hole)
+        if not allowed:
+            return (_OTHER, *(text for text in compared if text != _OTHER))
+        others = [text for text in allowed if text not in compared]
+        return (*others[:1], *(text for text in allowed if text in compared))
+
+    def _allowed(self, hole: _Hole) -> tuple[str, ...]:
+        match hole:
+            case (Deferred("parameter", name),):
+                definition = self._parameters.get(name)
+                allowed = definition.entries.get("AllowedValues") if isinstance(definition, Map) else None
+                items = allowed.items if isinstance(allowed, Seq) else ()
+                return tuple(_scalar_text(item) for item in items if isinstance(item, Scalar))
+        return ()
+
     def _truth(self, node: Node, depth: int) -> bool | None:
+        if depth > MAX_CONDITION_DEPTH:
+            return None
+        depth += 1
         match node:
-            case Call("Condition", Scalar(name)):
-                return self.decide(name, depth + 1)
+            case Call("Condition", Scalar(name)) | Map({"Condition": Scalar(name)}):
+                return self.decide(name, depth)
             case Call("Fn::Not", Seq((inner,))):
                 value = self._truth(inner, depth)
                 return None if value is None else not value
@@ -206,62 +246,45 @@ class _Conditions:
                 values = [self._truth(item, depth) for item in items]
                 return True if True in values else None if None in values else False
             case Call("Fn::Equals", Seq((left, right))):
-                return self._equals(left, right)
+                return self._equals(node, self._resolver.value(left), self._resolver.value(right))
             case _:
                 return self._free(node)
 
-    def _equals(self, left: Node, right: Node) -> bool | None:
-        first, second = self._text(left), self._text(right)
-        if first is not None and second is not None:
-            return first == second
-        mine, other = self._resolver.value(left), self._resolver.value(right)
-        if parts_of(mine) and parts_of(mine) == parts_of(other):
+    def _equals(self, node: Node, left: Value, right: Value) -> bool | None:
+        mine, other = self._known(left), self._known(right)
+        if mine is not None and other is not None:
+            return mine == other
+        if same_text(left, right):
             return True
-        for hole, known in ((mine, second), (other, first)):
-            name = _sole_name(hole)
-            if name and known is not None:
-                self._ask(name, known)
-                return None
-        names = [name for name in (_sole_name(mine), _sole_name(other)) if name]
-        if len(names) == 2:
-            for name, peer in zip(names, reversed(names), strict=True):
-                self._ask(name, f"\0{peer}")
-                self._ask(name, f"\0{name}")
-            return None
-        return self._free(left)
+        match left, right:
+            case Unknown(_, parts), Unknown(_, peers):
+                self._compare(parts, *self._allowed(peers), _OTHER, _ANOTHER)
+                self._compare(peers, *self._allowed(parts), _OTHER, _ANOTHER)
+            case (Unknown(_, parts), _) if other is not None:
+                self._compare(parts, other)
+            case (_, Unknown(_, parts)) if mine is not None:
+                self._compare(parts, mine)
+            case _:
+                return self._free(node)
+        return None
 
-    def _text(self, node: Node) -> str | None:
-        value = self._resolver.value(node)
-        if isinstance(value, Scalar):
-            return value.text
-        name = _sole_name(value)
-        return self._assignment.get(name) if name else None
+    def _known(self, value: Value) -> str | None:
+        match value:
+            case Scalar(text):
+                return text
+            case Unknown(_, parts):
+                return self._assignment.get(parts)
+        return None
 
-    def _ask(self, name: str, value: str) -> None:
-        allowed = self._allowed(name)
-        values = self.asked.setdefault(name, dict.fromkeys(allowed or (_OTHER,)))
-        if not allowed:
-            values[value] = None
-
-    def _allowed(self, name: str) -> tuple[str, ...]:
-        definition = self._parameters.entries.get(name) if isinstance(self._parameters, Map) else None
-        allowed = definition.entries.get("AllowedValues") if isinstance(definition, Map) else None
-        items = allowed.items if isinstance(allowed, Seq) else ()
-        return tuple(item.text for item in items if isinstance(item, Scalar))
+    def _compare(self, hole: _Hole, *texts: str) -> None:
+        self._compared.setdefault(hole, {}).update(dict.fromkeys(texts))
 
     def _free(self, node: Node) -> bool | None:
-        key = f"\0{node.span.line}:{node.span.column}"
-        self.asked.setdefault(key, {"true": None, "false": None})
-        chosen = self._assignment.get(key)
+        """A question no assignment of texts decides is tried both ways, the same way wherever it is asked."""
+        hole = (Deferred("condition", "", expression=_expression(node)),)
+        self._compare(hole, "true")
+        chosen = self._assignment.get(hole)
         return None if chosen is None else chosen == "true"
-
-
-def _sole_name(value: Value) -> str | None:
-    match value:
-        case Unknown(_, (Deferred(kind, name),)) if kind in ("parameter", "pseudo", "import", "dynamic"):
-            return name
-        case _:
-            return None
 
 
 # Values --------------------------------------------------------------------------------------------------------------
@@ -340,19 +363,22 @@ class _Resolver:
                     yield Deferred("macro", name_node.text if isinstance(name_node, Scalar) else "a macro")
                 case Call(name):
                     yield Deferred("macro", name)
+        if "Fn::Transform" in self.source.root.entries or isinstance(self.source.root.entries.get("Resources"), Call):
+            yield Deferred("macro", "Fn::Transform")
         for name, member in self._resources.items():
             if name.startswith("Fn::") or isinstance(member, Call):
-                yield Deferred("macro", name if name.startswith("Fn::") else "a preprocessor's tag")
+                yield Deferred("macro", member.name if isinstance(member, Call) else name)
 
     def value(self, node: Node) -> Value:
         """What one node means. A list loses its absent members; a map keeps their keys, not their entries."""
         match node:
-            case Scalar():
-                return _dynamic(node) if "{{resolve:" in node.text else node
+            case Scalar(text, span, kind):
+                if "{{resolve:" in text:
+                    return _concatenation((text,), span)
+                return node if kind != "bool" else Scalar(_scalar_text(node), span, kind)
             case Map(entries, keys, span):
-                resolved = {name: self.value(member) for name, member in entries.items()}
-                present = {name: value for name, value in resolved.items() if not isinstance(value, Absent)}
-                return Map(present, keys, span)
+                resolved = [(name, self.value(member)) for name, member in entries.items()]
+                return Map({name: value for name, value in resolved if not isinstance(value, Absent)}, keys, span)
             case Seq(items, span):
                 values = [self.value(item) for item in items]
                 return Seq(tuple(value for value in values if not isinstance(value, Absent)), span)
@@ -362,12 +388,15 @@ class _Resolver:
 
     def _opaque(self, call: Call) -> Unknown:
         """A function whose value only deploy time knows; it keeps what it mentions."""
-        kind = "function" if call.known and call.name != "Fn::Transform" else "macro"
+        return self._hole("function" if call.known and call.name != "Fn::Transform" else "macro", call.name, call)
+
+    def _hole(self, kind: DeferredKind, name: str, call: Call) -> Unknown:
         mentions = frozenset(_mentioned(call.argument, self._resources))
-        return Unknown(call.span, (Deferred("macro" if kind == "macro" else "function", call.name, mentions),))
+        return Unknown(call.span, (Deferred(kind, name, mentions, _expression(call.argument)),))
 
     def _ref(self, call: Call) -> Value:
-        return self._named(call.argument.text, call.span) if isinstance(call.argument, Scalar) else self._opaque(call)
+        name = self.value(call.argument)
+        return self._named(name.text, call.span) if isinstance(name, Scalar) else self._opaque(call)
 
     def _named(self, name: str, span: Span) -> Value:
         if name == "AWS::NoValue":
@@ -390,15 +419,15 @@ class _Resolver:
         kind = _text(definition.entries.get("Type")) if isinstance(definition, Map) else ""
         default = definition.entries.get("Default") if isinstance(definition, Map) else None
         given = self.scenario.parameters.get(name)
-        if given is None and kind.startswith("AWS::SSM::Parameter::Value"):
-            return Unknown(span, (Deferred("dynamic", f"ssm:{_text(default)}" if default else f"ssm:{name}"),))
-        if given is None and not isinstance(default, Scalar):
+        text = given if given is not None else _scalar_text(default) if isinstance(default, Scalar) else None
+        if kind.startswith("AWS::SSM::Parameter::Value"):
+            return Unknown(span, (Deferred("dynamic", f"ssm:{text or name}"),))
+        if text is None:
             return Unknown(span, (Deferred("parameter", name),))
-        text = given if given is not None else _text(default)
         if kind == "CommaDelimitedList" or kind.startswith("List<"):
             pieces = [piece.strip() for piece in text.split(",")] if text else []
             return Seq(tuple(Scalar(piece, span) for piece in pieces), span)
-        return _dynamic(Scalar(text, span)) if "{{resolve:" in text else Scalar(text, span)
+        return _concatenation((text,), span)
 
     def _getatt(self, call: Call) -> Value:
         match call.argument:
@@ -435,6 +464,7 @@ class _Resolver:
             if literal:
                 pieces.append(f"${{{name}}}")
             else:
+                name = name.strip()
                 value = self.value(variables[name]) if name in variables else self._named(name, call.span)
                 pieces.extend(self._text_parts(value, name))
         pieces.append(text[position:])
@@ -442,14 +472,13 @@ class _Resolver:
 
     def _text_parts(self, value: Value, name: str) -> tuple[Part, ...]:
         match value:
-            case Scalar(text):
-                return (text,)
-            case Unknown(_, parts):
-                return parts
-            case Seq(items) if all(isinstance(item, Scalar) for item in items):
-                return (",".join(item.text for item in items if isinstance(item, Scalar)),)
-            case _:
+            case Seq(items):
+                listed = [self._text_parts(item, name) for item in items]
+                return tuple(part for index, parts in enumerate(listed) for part in ((",",) if index else ()) + parts)
+            case Map():
                 return (Deferred("function", name),)
+            case _:
+                return parts_of(value)
 
     def _join(self, call: Call) -> Value:
         match call.argument:
@@ -478,9 +507,9 @@ class _Resolver:
         match call.argument:
             case Seq((index_node, list_node)):
                 index, values = self.value(index_node), self.value(list_node)
-                if isinstance(index, Scalar) and index.text.isdigit() and isinstance(values, Seq):
-                    if int(index.text) < len(values.items):
-                        return _at(values.items[int(index.text)], call.span)
+                if isinstance(index, Scalar) and _INDEX.match(index.text) and isinstance(values, Seq):
+                    chosen = values.items[int(index.text) :][:1]
+                    return _at(chosen[0], call.span) if chosen else self._opaque(call)
         return self._opaque(call)
 
     def _if(self, call: Call) -> Value:
@@ -490,30 +519,39 @@ class _Resolver:
                 if decided is not None:
                     chosen = self.value(yes if decided else no)
                     return Absent(call.span) if isinstance(chosen, Absent) else chosen
-                mentions = frozenset(_mentioned(call.argument, self._resources))
-                return Unknown(call.span, (Deferred("condition", name, mentions),))
+                return self._hole("condition", name, call)
         return self._opaque(call)
 
     def _find(self, call: Call) -> Value:
+        """A mapping's literal, or ``DefaultValue`` where the keys lead to none."""
         match call.argument:
             case Seq((name_node, first_node, second_node, *rest)):
                 keys = [self.value(node) for node in (name_node, first_node, second_node)]
                 texts = [key.text for key in keys if isinstance(key, Scalar)]
-                if len(texts) == 3:
-                    found: Node | None = self._mappings.get(texts[0])
-                    for text in texts[1:]:
-                        found = found.entries.get(text) if isinstance(found, Map) else None
-                    if found is not None:
+                if len(texts) < 3:
+                    return self._opaque(call)
+                found = self._mapped(texts)
+                match found, rest:
+                    case Scalar(), _:
                         return _at(self.value(found), call.span)
-                    match rest:
-                        case [Map(entries)] if "DefaultValue" in entries:
-                            return self.value(entries["DefaultValue"])
+                    case Seq(items), _ if all(isinstance(item, Scalar) for item in items):
+                        return _at(self.value(found), call.span)
+                    case None, [Map({"DefaultValue": default})]:
+                        return self.value(default)
         return self._opaque(call)
 
+    def _mapped(self, keys: list[str]) -> Node | None:
+        """What stands in the Mappings section; a transform on the way is the answer."""
+        found: Node | None = self._mappings.get(keys[0])
+        for key in keys[1:]:
+            if not isinstance(found, Map):
+                return found if isinstance(found, Call) else None
+            found = found.entries.get(key)
+        return found
+
     def _import(self, call: Call) -> Value:
-        value = self.value(call.argument)
-        name = "".join(part if isinstance(part, str) else "*" for part in parts_of(value)) or "?"
-        return Unknown(call.span, (Deferred("import", name),))
+        name = _shown(parts_of(self.value(call.argument)))
+        return Unknown(call.span, (Deferred("import", name or "?", expression=_expression(call.argument)),))
 
     def _json(self, call: Call) -> Value:
         pieces: list[Part] = []
@@ -533,33 +571,85 @@ def _text(node: Node | None) -> str:
     return node.text if isinstance(node, Scalar) else ""
 
 
+def _scalar_text(scalar: Scalar) -> str:
+    """The text that CloudFormation makes of a scalar: ``yes`` and ``True`` are YAML's ways to write ``true``."""
+    if scalar.kind == "bool":
+        return "true" if truth(scalar) else "false"
+    return scalar.text
+
+
 def _at(value: Value, span: Span) -> Value:
     """The same value, standing where it is used: evidence points at the use, not at the mapping or list."""
     return value if isinstance(value, Absent) else replace(value, span=span)
 
 
-def _dynamic(scalar: Scalar) -> Value:
-    """Text with ``{{resolve:service:reference}}`` in it, its dynamic references as holes."""
-    pieces: list[Part] = []
-    position = 0
-    for match in _DYNAMIC.finditer(scalar.text):
-        pieces += [scalar.text[position : match.start()], Deferred("dynamic", f"{match[1]}:{match[2]}")]
-        position = match.end()
-    pieces.append(scalar.text[position:])
-    return _concatenation(pieces, scalar.span)
-
-
 def _concatenation(pieces: Iterable[Part], span: Span) -> Value:
+    """Text and holes as one value; a dynamic reference in it is a hole."""
     parts: list[Part] = []
     for piece in pieces:
         if isinstance(piece, str) and parts and isinstance(parts[-1], str):
             parts[-1] += piece
         elif piece != "":
             parts.append(piece)
+    if any("{{resolve:" in part for part in parts if isinstance(part, str)):
+        parts = _dynamic(parts)
     if all(isinstance(part, str) for part in parts):
-        text = "".join(part for part in parts if isinstance(part, str))
-        return _dynamic(Scalar(text, span)) if _DYNAMIC.search(text) else Scalar(text, span)
+        return Scalar("".join(part for part in parts if isinstance(part, str)), span)
     return Unknown(span, tuple(parts))
+
+
+def _dynamic(parts: Iterable[Part]) -> list[Part]:
+    """The parts with each ``{{resolve:service:reference}}``, holes inside it included, made one hole.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references.html
+    """
+    outside: list[Part] = []
+    inside: list[Part] | None = None
+    for part in parts:
+        position = 0
+        for match in _DYNAMIC.finditer(part) if isinstance(part, str) else ():
+            if inside is None and match[0] != "}}":
+                outside.append(match.string[position : match.start()])
+                inside, position = [], match.end()
+            elif inside is not None and match[0] == "}}":
+                inside.append(match.string[position : match.start()])
+                mentions = Unknown(_NOWHERE, tuple(inside)).mentions
+                outside.append(Deferred("dynamic", _shown(inside), mentions))
+                inside, position = None, match.end()
+        (outside if inside is None else inside).append(part[position:] if isinstance(part, str) else part)
+    if inside is not None:
+        outside += ["{{resolve:", *inside]
+    return [part for part in outside if part != ""]
+
+
+_NOWHERE = Span("", 1, 1, 1, 1)
+
+
+def _shown(parts: Iterable[Part]) -> str:
+    """Text for people, its holes as ``Fn::Sub`` writes them."""
+    pieces = []
+    for part in parts:
+        match part:
+            case str():
+                pieces.append(part)
+            case Reference(logical_id, None) | Deferred(_, logical_id):
+                pieces.append(f"${{{logical_id}}}")
+            case Reference(logical_id, attribute):
+                pieces.append(f"${{{logical_id}.{attribute}}}")
+    return "".join(pieces)
+
+
+def _expression(node: Node) -> str:
+    """One text per meaning of a node, whatever its form and place."""
+    match node:
+        case Scalar(text):
+            return json.dumps(text)
+        case Seq(items):
+            return f"[{','.join([_expression(item) for item in items])}]"
+        case Map(entries):
+            return f"{{{','.join([f'{json.dumps(key)}:{_expression(item)}' for key, item in entries.items()])}}}"
+        case Call(name, argument):
+            return f"{name}({_expression(argument)})"
 
 
 def _dump(value: Value, pieces: list[Part]) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
-from cfaudit.model.alarms import ACTIONS, ALARM_TYPES, COMPOSITE_ALARM, LOG_ALARM, Alarm, Metric
+from cfaudit.model.alarms import ACTIONS, ALARM_TYPES, COMPOSITE_ALARM, Alarm, Metric
 from cfaudit.model.declarations import Resource
-from cfaudit.model.logs import LOG_GROUP, functions_logging_to
+from cfaudit.model.logs import functions_logging_to
 from cfaudit.model.names import rendered
 from cfaudit.model.template import Template
-from cfaudit.nodes import Absent, Deferred, Reference, Scalar, Seq, Span, Unknown, Value, parts_of, same_text, truth
+from cfaudit.nodes import Absent, Deferred, Scalar, Seq, Span, Unknown, Value, parts_of, same_text, truth
 
 
 def alarm_dimensions(
@@ -32,7 +33,8 @@ def alarm_dimensions(
         for metric in alarm.metrics:
             outcome, message = _dimensioned(alarm, metric, dimensions, account_metrics, aggregated)
             path = metric.property("Dimensions")
-            yield judged(outcome, alarm.resource, path, f"{alarm.resource.logical_id} {message}", salient=_text(metric.name))
+            message = f"{alarm.resource.logical_id} {message}"
+            yield judged(outcome, alarm.resource, path, message, salient=_text(metric.name))
 
 
 def _dimensioned(
@@ -52,7 +54,7 @@ def _dimensioned(
     if name in account_metrics.get(space, ()):
         return Outcome.PASS, f"watches {name}, which AWS publishes for the whole account"
     if space not in dimensions:
-        return Outcome.UNKNOWN, f"watches {name} of {space} without dimension: whether such a metric exists is not known here"
+        return Outcome.UNKNOWN, f"watches {name} of {space} without dimension; it may be one of the whole account"
     if space in aggregated:
         return Outcome.FAIL, (
             f"names no {dimensions[space]}, so it watches {name} of {space} over everything in the account and Region"
@@ -81,84 +83,124 @@ def alarm_coverage(
     """Each resource of each kind must be watched by an alarm, and every alarm must have an action.
 
     An alarm watches a resource if a dimension (also one in metric math) names it, if it watches a metric that a metric
-    filter draws from a function's log group, or if it watches what AWS publishes for all functions together. Functions
-    behind custom resources are not judged. There is one finding per kind. An alarm has an action if one of its lists of
+    filter draws from a function's log group, or if it watches what AWS publishes for all functions together. The
+    dimension ApiName must be the REST API's name; its id matches no metric. Functions behind custom resources are not
+    judged. There is one finding per kind. An alarm has an action if one of its lists of
     actions has a member and `ActionsEnabled` is not false, or if something else uses it: a composite alarm with
     actions, a deployment, an event rule for alarm state changes. It is unknown where the configuration says that
     alarms are in another stack, where a query chooses its metrics, or where a nested stack is told the resource.
     """
-    watched = _Watched(template)
+    watched, together, doubts = _watched(template), _together(template, aggregated), _doubts(template)
     for kind, types in kinds.items():
-        yield from _kind(template, facts, watched, kind, types, namespaces[kind], namespaces[kind] in aggregated)
+        space = namespaces[kind]
+        doubt = doubts.get(space) or doubts.get("") or _elsewhere(template, facts)
+        yield from _kind(template, kind, tuple(_judged(template, types)), {**together.get(space, {}), **watched}, doubt)
     for alarm in template.of(*ALARM_TYPES, COMPOSITE_ALARM):
         yield _acting(template, alarm)
 
 
-class _Watched:
-    """What the alarms of a template watch: the line per resource, and what cannot be told."""
+def _judged(template: Template, types: tuple[str, ...]) -> Iterator[Resource]:
+    for resource in template.of(*types):
+        if resource.logical_id not in template.custom_resource_functions:
+            yield resource
 
-    def __init__(self, template: Template) -> None:
-        self.resources: dict[str, Evidence] = {}
-        self.namespaces: dict[str, Evidence] = {}
-        self.open: dict[str, Evidence] = {}
-        filters = _metric_filters(template)
-        for alarm in template.alarms.values():
-            for name, span in _named(template, alarm, filters):
-                self.resources.setdefault(name, Evidence(span, f"{alarm.resource.logical_id} watches {name}"))
-            for metric in alarm.metrics:
-                self._add_metric(template, alarm, metric)
-            for query in alarm.queries:
-                self._add_query(alarm, query)
 
-    def _add_metric(self, template: Template, alarm: Alarm, metric: Metric) -> None:
-        space, name = _text(metric.namespace), alarm.resource.logical_id
-        if isinstance(metric.dimensions, Absent) or metric.dimensions == Seq((), metric.dimensions.span):
-            span = alarm.resource.where(metric.property("Namespace"))
-            self.namespaces.setdefault(space, Evidence(span, f"{name} watches all of {space} together"))
-        open_ = isinstance(metric.dimensions, Unknown) or any(
-            isinstance(part, Deferred) and not template.targets(value)
-            for value in metric.values
-            for part in parts_of(value)
-        )
-        if open_ or isinstance(metric.namespace, Unknown):
-            span = alarm.resource.where(metric.property("Dimensions"))
-            self.open.setdefault(space, Evidence(span, f"only deploy time knows what {name} watches"))
+def _watched(template: Template) -> Mapping[str, Evidence]:
+    """The line that shows that an alarm watches a resource, by the resource's logical id."""
+    filters = _metric_filters(template)
+    found: dict[str, Evidence] = {}
+    for alarm in template.alarms.values():
+        for name, span in _named(template, alarm, filters):
+            found.setdefault(name, Evidence(span, f"{alarm.resource.logical_id} watches {name}"))
+    return found
 
-    def _add_query(self, alarm: Alarm, query: Value) -> None:
+
+def _together(template: Template, aggregated: tuple[str, ...]) -> Mapping[str, Mapping[str, Evidence]]:
+    """The same for the namespaces of which AWS publishes metrics over all resources together."""
+    found: dict[str, dict[str, Evidence]] = {}
+    for alarm in template.alarms.values():
+        for metric in alarm.metrics:
+            space = _text(metric.namespace)
+            if space in aggregated and _is_empty(metric.dimensions):
+                span = alarm.resource.where(metric.property("Namespace"))
+                evidence = Evidence(span, f"{alarm.resource.logical_id} watches all of {space} together")
+                found.setdefault(space, dict.fromkeys(template.resources, evidence))
+    return found
+
+
+def _is_empty(value: Value) -> bool:
+    return isinstance(value, Absent) or (isinstance(value, Seq) and not value.items)
+
+
+def _doubts(template: Template) -> Mapping[str, Evidence]:
+    """Alarms of which only deploy time, or the query they run, knows what they watch, by namespace; empty for any."""
+    found: dict[str, Evidence] = {}
+    for alarm in template.alarms.values():
         name = alarm.resource.logical_id
-        self.open.setdefault("", Evidence(query.span, f"what {name} watches is chosen by a query"))
+        for query in alarm.queries:
+            found.setdefault("", Evidence(query.span, f"what {name} watches is chosen by a query"))
+        for metric in alarm.metrics:
+            if isinstance(metric.namespace, Unknown) or _is_open(template, metric):
+                span = alarm.resource.where(metric.property("Dimensions"))
+                found.setdefault(_text(metric.namespace), Evidence(span, f"only deploy time knows what {name} watches"))
+    return found
 
 
-def _named(template: Template, alarm: Alarm, filters: Mapping[tuple[str, str], tuple[str, ...]]) -> Iterator[tuple[str, Span]]:
+def _is_open(template: Template, metric: Metric) -> bool:
+    if isinstance(metric.dimensions, Unknown):
+        return True
+    return any(
+        any(isinstance(part, Deferred) for part in parts_of(value))
+        and not any(_dimension_targets(template, dimension, value))
+        for dimension, value in metric.values
+    )
+
+
+def _elsewhere(template: Template, facts: Facts) -> Evidence | None:
+    external = facts.elsewhere(types=ALARM_TYPES)
+    if external:
+        return Evidence(external.span, f"the alarms are in another stack: {external.reason}", external.text)
+    return Evidence(template.span, f"{template.macros[0].name} may add alarms") if template.macros else None
+
+
+_Filters: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
+
+
+def _named(template: Template, alarm: Alarm, filters: _Filters) -> Iterator[tuple[str, Span]]:
     """Logical ids of what an alarm names in its dimensions and queries, and of the functions whose logs it counts."""
-    for edge in alarm.watched:
+    for edge in alarm.queried:
         yield edge.target, edge.span
-        if template.resources[edge.target].type == LOG_GROUP:
-            value = Unknown(edge.span, (Reference(edge.target, None),))
-            for name in functions_logging_to(value, template, template.log_destinations):
-                yield name, edge.span
     for metric in alarm.metrics:
-        for value in metric.values:
-            for resource in template.targets(value):
-                yield resource.logical_id, value.span
-            for name in _titled(template, value):
+        for dimension, value in metric.values:
+            for name in _dimension_targets(template, dimension, value):
                 yield name, value.span
-        key = (_rendered(metric.namespace), _rendered(metric.name))
-        for name in filters.get(key, ()):
+        for name in filters.get((_rendered(metric.namespace), _rendered(metric.name)), ()):
             yield name, alarm.resource.where(metric.property("MetricName"))
-    if alarm.resource.type == LOG_ALARM:
-        groups = alarm.resource.at("ScheduledQueryConfiguration.LogGroupIdentifiers")
-        for name in functions_logging_to(groups, template, template.log_destinations):
-            yield name, groups.span
+    groups = alarm.resource.at("ScheduledQueryConfiguration.LogGroupIdentifiers")
+    for name in functions_logging_to(groups, template, template.log_destinations):
+        yield name, groups.span
 
 
 def _rendered(value: Value) -> str:
     return rendered(value) if isinstance(value, (Scalar, Unknown)) else ""
 
 
+def _dimension_targets(template: Template, dimension: str, value: Value) -> Iterator[str]:
+    """Logical ids of what the value of a dimension names; ApiName is the name of a REST API, its id is another text."""
+    by_reference = isinstance(value, Unknown) and bool(value.references)
+    for resource in template.targets(value):
+        if not (dimension == "ApiName" and by_reference and resource.type in _REST_APIS):
+            yield resource.logical_id
+    if dimension == "ApiName":
+        yield from _titled(template, value)
+
+
+_REST_APIS = ("AWS::ApiGateway::RestApi", "AWS::Serverless::Api")
+
+
 def _titled(template: Template, value: Value) -> Iterator[str]:
     """REST APIs whose name, the value of the dimension ApiName, is the title of their definition."""
-    for resource in template.of("AWS::ApiGateway::RestApi", "AWS::Serverless::Api"):
+    for resource in template.of(*_REST_APIS):
         if isinstance(resource.at("Name"), Absent):
             body = "DefinitionBody" if resource.type == "AWS::Serverless::Api" else "Body"
             title = resource.at(f"{body}.info.title")
@@ -182,49 +224,28 @@ def _metric_filters(template: Template) -> Mapping[tuple[str, str], tuple[str, .
 
 def _kind(
     template: Template,
-    facts: Facts,
-    watched: _Watched,
     kind: str,
-    types: tuple[str, ...],
-    namespace: str,
-    aggregated: bool,
+    resources: tuple[Resource, ...],
+    watched: Mapping[str, Evidence],
+    doubt: Evidence | None,
 ) -> Iterator[Finding]:
-    helpers = template.custom_resource_functions
-    resources = [resource for resource in template.of(*types) if resource.logical_id not in helpers]
-    if not resources:
-        return
-    together = watched.namespaces.get(namespace) if aggregated else None
-    missing = [resource for resource in resources if resource.logical_id not in watched.resources and not together]
+    missing = [resource for resource in resources if resource.logical_id not in watched]
     if not missing:
-        proof = [watched.resources.get(resource.logical_id, together) for resource in resources]
-        evidence = list(dict.fromkeys(entry for entry in proof if entry))
+        evidence = list(dict.fromkeys(watched[resource.logical_id] for resource in resources))
         message = f"an alarm watches each of the {kind}: {_listed(resources)}"
-        yield _summary(Outcome.PASS, kind, resources[0], message, evidence)
+        if resources:
+            yield _summary(Outcome.PASS, kind, resources[0], message, evidence)
         return
-    certain, doubt = _certain(template, facts, watched, missing, namespace)
-    outcome = Outcome.FAIL if certain else Outcome.UNKNOWN
+    told = {resource.logical_id: _nested(template, resource) for resource in missing}
+    certain = [] if doubt else [resource for resource in missing if told[resource.logical_id] is None]
     shown = certain or missing
-    message = f"no alarm watches {_listed(shown)}"
-    message += f" ({kind})" if certain else f" ({kind}), unless: {doubt.note}" if doubt else f" ({kind})"
     evidence = [Evidence(resource.span, f"no alarm watches {resource.logical_id}") for resource in shown]
-    yield _summary(outcome, kind, shown[0], message, [*evidence, *([doubt] if doubt and not certain else [])])
-
-
-def _certain(
-    template: Template, facts: Facts, watched: _Watched, missing: list[Resource], namespace: str
-) -> tuple[list[Resource], Evidence | None]:
-    """The resources that certainly no alarm watches, and otherwise what may watch them."""
-    doubt = watched.open.get(namespace) or watched.open.get("")
-    elsewhere = facts.elsewhere(types=ALARM_TYPES)
-    if elsewhere:
-        doubt = Evidence(elsewhere.span, f"the alarms are in another stack: {elsewhere.reason}", elsewhere.text)
-    elif template.macros:
-        doubt = Evidence(template.span, f"{template.macros[0].name} may add alarms")
-    if doubt:
-        return [], doubt
-    passed_on = {resource.logical_id: _nested(template, resource) for resource in missing}
-    certain = [resource for resource in missing if passed_on[resource.logical_id] is None]
-    return certain, next((entry for entry in passed_on.values() if entry), None)
+    if certain:
+        yield _summary(Outcome.FAIL, kind, shown[0], f"no alarm watches {_listed(shown)} ({kind})", evidence)
+        return
+    why = [doubt] if doubt else [entry for entry in told.values() if entry]
+    message = f"no alarm here names {_listed(shown)} ({kind}), but {why[0].note}"
+    yield _summary(Outcome.UNKNOWN, kind, shown[0], message, [*evidence, *why])
 
 
 def _nested(template: Template, resource: Resource) -> Evidence | None:
@@ -239,7 +260,7 @@ def _summary(outcome: Outcome, kind: str, resource: Resource, message: str, evid
     return judged(outcome, resource, None, message, subject=kind, span=first.span, note=first.note, more=more)
 
 
-def _listed(resources: list[Resource]) -> str:
+def _listed(resources: Sequence[Resource]) -> str:
     names = [resource.logical_id for resource in resources]
     return " and ".join(", ".join(names).rsplit(", ", 1))
 
@@ -279,6 +300,10 @@ def _has_members(value: Value) -> bool | None:
             return False
 
 
+_ONLY_NAMES = (*ALARM_TYPES, "AWS::CloudWatch::AlarmMuteRule", "AWS::CloudWatch::Dashboard")
+"""Types that may refer to an alarm without acting on it."""
+
+
 def _user(template: Template, alarm: Resource) -> Evidence | None:
     """What acts on an alarm's state although the alarm has no action."""
     for edge in template.edges_to.get(alarm.logical_id, ()):
@@ -286,7 +311,7 @@ def _user(template: Template, alarm: Resource) -> Evidence | None:
         if source.type == COMPOSITE_ALARM:
             if _acts(source):
                 return Evidence(edge.span, f"the composite alarm {edge.source} acts on it")
-        elif source.type != "AWS::CloudWatch::Dashboard" and source.type not in ALARM_TYPES:
+        elif source.type not in _ONLY_NAMES and not source.type.startswith("AWS::IAM::"):
             return Evidence(edge.span, f"{edge.source} uses it")
     for composite in template.of(COMPOSITE_ALARM):
         name = _rendered(alarm.at("AlarmName"))

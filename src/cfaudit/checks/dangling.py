@@ -24,7 +24,7 @@ from cfaudit.model.reliance import (
     workloads,
 )
 from cfaudit.model.template import Template
-from cfaudit.nodes import Absent, Map, Scalar, Span, Unknown, Value, strings
+from cfaudit.nodes import Absent, Map, Scalar, Unknown, strings
 
 
 def service_grant(template: Template, facts: Facts, *, skip: tuple[str, ...]) -> Iterator[Finding]:
@@ -39,7 +39,7 @@ def service_grant(template: Template, facts: Facts, *, skip: tuple[str, ...]) ->
     and when a nested stack, a macro or the principal itself may create one.
     """
     running, limits = workloads(template), boundaries(template)
-    kinds = {resource.type: resource for resource in reversed(template.resources.values())}
+    kinds = {resource.type: resource for resource in reversed(list(template.resources.values()))}
     services = {prefix: service for prefix, service in data.dependent_services().items() if prefix not in skip}
     for principal in template.principals.values():
         if principal.logical_id not in limits:
@@ -57,10 +57,12 @@ def _by_service(principal: Principal, services: Mapping[str, data.Service]) -> d
     for statement in principal.statements:
         if statement.effect == "Allow" and statement.managed is None:
             for element in statement.actions:
-                prefix = element.text.partition(":")[0].lower() if isinstance(element, Scalar) else ""
-                if prefix in services and isinstance(element, Scalar):
-                    if any(overlaps(element.text, pattern) for pattern in services[prefix].actions):
-                        found.setdefault(prefix, []).append(Grant(principal, statement, element))
+                if not isinstance(element, Scalar):
+                    continue
+                prefix = element.text.partition(":")[0].lower()
+                wanted = services[prefix].actions if prefix in services else ()
+                if any(overlaps(element.text, pattern) for pattern in wanted):
+                    found.setdefault(prefix, []).append(Grant(principal, statement, element))
     return found
 
 
@@ -124,8 +126,10 @@ def _doubt(
         return "a condition says what it may call"
     if all(grant.action.text.endswith(":*") for grant in held):
         return "who may do everything may create one too"
-    if any(re.search(r":(Create|Put(?!Item|Object|Record|Event))", grant.action.text) for grant in
-           principal.grants(service.prefix)):
+    if any(
+        re.search(r":(Create|Put(?!Item|Object|Record|Event))", grant.action.text)
+        for grant in principal.grants(service.prefix)
+    ):
         return "it may create one at run time"
     return _fed(template, principal, service)
 
@@ -217,9 +221,7 @@ def _pointed(
     start = f"{function.logical_id} is told {text or 'a name'} in {variable.name}"
 
     def about(outcome: Outcome, message: str, note: str | None = None) -> Finding:
-        return judged(
-            outcome, function.resource, path, message, span=variable.span, salient=variable.name, note=note
-        )
+        return judged(outcome, function.resource, path, message, span=variable.span, salient=variable.name, note=note)
 
     if isinstance(value, Unknown) and (value.references or template.targets(value)):
         return about(Outcome.PASS, f"{start}, which this template declares")
@@ -263,5 +265,3 @@ def _unsure(template: Template, function: Function, service: data.Service) -> st
     if principal is not None and any(True for _ in principal.grants(service.prefix)):
         return ""
     return f"{function.logical_id} may not call {service.title} by any policy of this template"
-
-

@@ -138,9 +138,7 @@ def _other_data(template: Template, creators: tuple[str, ...], readers: tuple[st
     return ""
 
 
-def _access(
-    template: Template, facts: Facts, group: Resource, component: str, policies: tuple[str, ...]
-) -> Finding:
+def _access(template: Template, facts: Facts, group: Resource, component: str, policies: tuple[str, ...]) -> Finding:
     name, unknown = group.logical_id, False
 
     def about(outcome: Outcome, message: str, more: list[Evidence]) -> Finding:

@@ -67,7 +67,7 @@ def runtime_support(template: Template, facts: Facts) -> Iterator[Finding]:
             continue
         found = data.runtime(value.text)
         if found is None:
-            message = f"{name} runs on {value.text}, which the table of cfn-lint {data.versions().cfn_lint} does not list"
+            message = f"{name} runs on {value.text}, which cfn-lint {data.versions().cfn_lint} does not list"
             yield _about(Outcome.UNKNOWN, function, "Runtime", message, salient=value.text)
             continue
         outcome, state = _support(found, facts.as_of)

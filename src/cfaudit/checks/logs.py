@@ -66,7 +66,8 @@ def log_retention(template: Template, facts: Facts) -> Iterator[Finding]:
     for group in template.of(LOG_GROUP):
         name, days = group.logical_id, group.at("RetentionInDays")
         if isinstance(days, Unknown) and any(part.kind == "macro" for part in days.deferred):
-            yield judged(Outcome.UNKNOWN, group, "RetentionInDays", f"a macro decides whether {name} expires its events")
+            message = f"a macro decides whether {name} expires its events"
+            yield judged(Outcome.UNKNOWN, group, "RetentionInDays", message)
         elif not isinstance(days, Absent):
             yield judged(Outcome.PASS, group, "RetentionInDays", f"{name} expires its events")
         elif _is_delivery(group.at("LogGroupClass")):
@@ -98,7 +99,8 @@ def _undeclared(template: Template, facts: Facts, destination: LogDestination, c
     outcome = Outcome.UNKNOWN
     elsewhere = facts.elsewhere(types=(LOG_GROUP,))
     if custom:
-        outcome, message, more = Outcome.PASS, f"a custom resource sets the retention of the log group of {name}", (custom,)
+        outcome, more = Outcome.PASS, (custom,)
+        message = f"a custom resource sets the retention of the log group of {name}"
     elif destination.candidates:
         group = destination.candidates[0]
         message = f"only deploy time knows whether {name} logs to {group.logical_id}"

@@ -9,18 +9,16 @@ from cfaudit import data
 from cfaudit.facts import External, Facts
 from cfaudit.finding import Evidence, Finding, Outcome, Severity, judged
 from cfaudit.model.declarations import Resource
-from cfaudit.model.functions import Function
 from cfaudit.model.iam import Grant
 from cfaudit.model.reliance import (
     STACKS,
     Naming,
     given,
     grants,
-    is_called,
+    named_variables,
     naming,
     sam_policies,
     told,
-    variables,
     workloads,
 )
 from cfaudit.model.template import Template
@@ -107,8 +105,10 @@ def _substituted(
     """Nothing speaks of the service; the profile may want screening all the same."""
     if not facts.requires(component) and not facts.elsewhere(component=component):
         return
-    places = [(grant.action.span, f"{grant.principal.logical_id} may {grant.action.text}") for grant in
-              grants(template, substitutes)]
+    places = [
+        (grant.action.span, f"{grant.principal.logical_id} may {grant.action.text}")
+        for grant in grants(template, substitutes)
+    ]
     bound = facts.bound(template, screener)
     if bound:
         places.append((bound.span, f"{bound.logical_id} may screen by rules of its own"))
@@ -187,10 +187,13 @@ def _configuration_set(template: Template, identity: Resource, patterns: tuple[s
     path = "ConfigurationSetAttributes.ConfigurationSetName"
     if not isinstance(identity.at(path), Absent):
         return judged(Outcome.PASS, identity, path, f"{identity.logical_id} sends with a configuration set")
-    for function, variable in variables(template, patterns):
+    for function, variable in named_variables(template, patterns):
         note = f"{function.logical_id} is told a configuration set in {variable.name}"
         return judged(
-            Outcome.PASS, identity, path, f"mail of {identity.logical_id} is sent with the set that {note}",
+            Outcome.PASS,
+            identity,
+            path,
+            f"mail of {identity.logical_id} is sent with the set that {note}",
             span=variable.span,
         )
     unused = [resource.logical_id for resource in template.of("AWS::SES::ConfigurationSet")]
@@ -200,8 +203,11 @@ def _configuration_set(template: Template, identity: Resource, patterns: tuple[s
 
 
 def _templates(template: Template, facts: Facts, actions: tuple[str, ...]) -> Iterator[Finding]:
-    named = [grant for grant in grants(template, actions) if grant.action.text.lower() in
-             {action.lower() for action in actions}]
+    named = [
+        grant
+        for grant in grants(template, actions)
+        if grant.action.text.lower() in {action.lower() for action in actions}
+    ]
     kinds = ("AWS::SES::Template",)
     if not named:
         return
@@ -215,9 +221,7 @@ def _templates(template: Template, facts: Facts, actions: tuple[str, ...]) -> It
         message, outcome = f"{subject} may send templated mail; its template may stand elsewhere", Outcome.UNKNOWN
     else:
         message, outcome = f"{subject} may send templated mail, but no template is declared", Outcome.FAIL
-    yield Finding(
-        outcome, subject, message, tuple(places), holder.logical_id, None, "template", Severity.MEDIUM
-    )
+    yield Finding(outcome, subject, message, tuple(places), holder.logical_id, None, "template", Severity.MEDIUM)
 
 
 def dashboards(
@@ -293,8 +297,9 @@ def _backed(template: Template, facts: Facts, backing: _Backing) -> Iterator[Fin
     if not lines and not facts.requires(component):
         return
     told_of = [Evidence(line.span, line.note) for line in lines]
-    told_of += [Evidence(other.span, f"{other.logical_id} stands in for it") for other in
-                template.of(*backing.workarounds)]
+    told_of += [
+        Evidence(other.span, f"{other.logical_id} stands in for it") for other in template.of(*backing.workarounds)
+    ]
     wanted = " and no ".join(backing.parts)
     message = f"{_who(lines, backing.service)}no {wanted} is declared{_closed(backing, facts)}"
     open_end = _open_end(template, facts, backing, lines)
@@ -417,12 +422,19 @@ def _lines(template: Template, backing: _Backing) -> list[_Line]:
         found.setdefault(grant.action.span, _granted(template, backing, grant, running))
     for policy in sam_policies(template, backing.policies):
         subject = policy.principal.logical_id
-        elsewhere = next((told(value) for _, value in _scalars(policy.parameters) if
-                          naming(template, value, backing.prefix, backing.types) is not Naming.DECLARED), None)
-        found.setdefault(policy.span, _Line(subject, "call", f"{subject} may send by {policy.name}", policy.span,
-                                            elsewhere, True))
+        elsewhere = next(
+            (
+                told(value)
+                for _, value in _scalars(policy.parameters)
+                if naming(template, value, backing.prefix, backing.types) is not Naming.DECLARED
+            ),
+            None,
+        )
+        found.setdefault(
+            policy.span, _Line(subject, "call", f"{subject} may send by {policy.name}", policy.span, elsewhere, True)
+        )
     named = backing.variables + (backing.hints if found else ())
-    for function, variable in variables(template, named):
+    for function, variable in named_variables(template, named):
         note = f"{function.logical_id} is told {told(variable.value) or 'one'} in {variable.name}"
         elsewhere = f"{variable.name} of {function.logical_id}" if given(variable.value) else None
         found.setdefault(variable.span, _Line(function.logical_id, variable.name, note, variable.span, elsewhere, True))

@@ -54,7 +54,8 @@ def _permitted(
     owner = role_of(template, role) if isinstance(role, (Scalar, Unknown)) else None
     principal = template.principals.get(owner) if owner else None
     if principal is None:
-        return Outcome.UNKNOWN, f"{name} is traced, but its role, which must allow {actions[0]}, is not declared here", ()
+        message = f"{name} is traced, but its role, which must allow {actions[0]}, is not declared here"
+        return Outcome.UNKNOWN, message, ()
     answers = {action: principal.allows(action) for action in actions}
     evidence = (Evidence(principal.resource.span, f"the role of {name}"),)
     missing = [action for action, answer in answers.items() if answer is False]

@@ -88,13 +88,17 @@ class Versions(NamedTuple):
 
 
 class PolicyStatement(TypedDict):
-    """A statement of an AWS managed policy, as a policy document has it; every value that may be a list is one."""
+    """A statement of a policy of AWS's, as a policy document has it; every value that may be a list is one."""
 
     Effect: Literal["Allow", "Deny"]
     Action: NotRequired[list[str]]
     NotAction: NotRequired[list[str]]
     Resource: list[str]
     Condition: NotRequired[dict[str, dict[str, list[str]]]]
+
+
+class _SamPolicies(TypedDict):
+    templates: dict[str, list[PolicyStatement]]
 
 
 class _Types(TypedDict):
@@ -186,6 +190,12 @@ def managed_policy(arn: str) -> tuple[PolicyStatement, ...] | None:
     return None if statements is None else tuple(statements)
 
 
+def sam_policy(name: str) -> tuple[PolicyStatement, ...] | None:
+    """One of SAM's policy templates in, its statements out (`${TableName}` stands for a parameter); None: no such."""
+    statements = _sam_policies().get(name)
+    return None if statements is None else tuple(statements)
+
+
 def wildcard_exception(action: str) -> WildcardException | None:
     """`service:Action` in, why it may have `Resource: "*"` although it can name resources out, if it may."""
     entry = _exceptions().get(action.lower())
@@ -256,6 +266,11 @@ def _tags() -> dict[str, str]:
 @cache
 def _managed_policies() -> dict[str, list[PolicyStatement]]:
     return cast(dict[str, list[PolicyStatement]], json.loads(_text("managed-policies.json")))
+
+
+@cache
+def _sam_policies() -> dict[str, list[PolicyStatement]]:
+    return cast(_SamPolicies, json.loads(_text("sam-policies.json")))["templates"]
 
 
 @cache

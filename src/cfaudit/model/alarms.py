@@ -18,7 +18,7 @@ COMPOSITE_ALARM = "AWS::CloudWatch::CompositeAlarm"
 ALARM_TYPES = (METRIC_ALARM, LOG_ALARM)
 ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 
-_WATCHED = ("Dimensions", "Metrics", "EvaluationCriteria", "ScheduledQueryConfiguration")
+_QUERIES = re.compile(r"Metrics\.\d+\.Expression|EvaluationCriteria|ScheduledQueryConfiguration")
 _CHOOSES = re.compile(r"\b(?:SEARCH\s*\(|SELECT\b)", re.IGNORECASE)
 
 
@@ -32,11 +32,12 @@ class Metric:
     dimensions: Value
 
     @property
-    def values(self) -> Iterator[Value]:
-        """The values of its dimensions."""
+    def values(self) -> Iterator[tuple[str, Value]]:
+        """The names and values of its dimensions."""
         for dimension in self.dimensions.items if isinstance(self.dimensions, Seq) else ():
             if isinstance(dimension, Map) and "Value" in dimension.entries:
-                yield dimension.entries["Value"]
+                name = dimension.entries.get("Name")
+                yield name.text if isinstance(name, Scalar) else "", dimension.entries["Value"]
 
     def property(self, name: str) -> str:
         """The path of one of its properties from the alarm."""
@@ -45,12 +46,15 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alarm on metrics or logs. ``queries`` choose what they watch by themselves, or cannot be read."""
+    """An alarm on metrics or logs.
+
+    ``queries`` choose what they watch by themselves, or cannot be read; ``queried`` are the resources they refer to.
+    """
 
     resource: Resource
     metrics: tuple[Metric, ...]
     queries: tuple[Value, ...]
-    watched: tuple[Edge, ...]
+    queried: tuple[Edge, ...]
 
 
 def alarms(template: Declarations) -> Mapping[str, Alarm]:
@@ -58,8 +62,8 @@ def alarms(template: Declarations) -> Mapping[str, Alarm]:
     found = {}
     for resource in template.of(*ALARM_TYPES):
         edges = template.edges_from.get(resource.logical_id, ())
-        watched = tuple(edge for edge in edges if edge.path.split(".", 1)[0] in _WATCHED)
-        found[resource.logical_id] = Alarm(resource, tuple(_metrics(resource)), tuple(_queries(resource)), watched)
+        queried = tuple(edge for edge in edges if _QUERIES.match(edge.path))
+        found[resource.logical_id] = Alarm(resource, tuple(_metrics(resource)), tuple(_queries(resource)), queried)
     return found
 
 

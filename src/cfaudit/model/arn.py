@@ -153,13 +153,11 @@ def _short(text: str, resource: Resource) -> bool | None:
     if not text.endswith("*"):
         return None if "\x01" in text else False
     services = [service for service, _ in _TAILS.get(resource.type, ((service_of(resource.type), ""),))]
-    pattern = (text.split(":") + ["*"])[2]
+    pattern = [*text.split(":"), "*"][2]
     return any(not service or meets(_atoms(pattern, loose=True), _atoms(service)) for service in services)
 
 
-def _untabled(
-    element: Scalar | Unknown, pieces: list[str], template: Declarations, resource: Resource
-) -> bool | None:
+def _untabled(element: Scalar | Unknown, pieces: list[str], template: Declarations, resource: Resource) -> bool | None:
     """For types whose ARNs are not tabled: a reference anywhere, the name, or a wildcard for the whole service."""
     if isinstance(element, Unknown) and resource.logical_id in element.mentions:
         return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from cfaudit.model.names import NAME_PROPERTIES, rendered, same_name
+from cfaudit.model.names import NAME_PROPERTIES, names_in, rendered, service_of
 from cfaudit.nodes import Absent, Deferred, Map, Scalar, Seq, Source, Span, Unknown, Value
 from cfaudit.resolve import Document
 
@@ -76,8 +76,9 @@ class Resource:
 
 def _unwritten(map_: Map[Value], name: str, anchor: Span) -> Value:
     """What a key that is not among the entries means: absent, or unknown where a macro may add keys."""
-    if "Fn::Transform" in map_.keys:
-        return Unknown(map_.keys["Fn::Transform"], (Deferred("macro", "Fn::Transform"),))
+    for key, span in map_.keys.items():
+        if key == "Fn::Transform" or key.startswith("Fn::ForEach::"):
+            return Unknown(span, (Deferred("macro", key),))
     return Absent(map_.keys.get(name, anchor))
 
 
@@ -89,7 +90,7 @@ def descend(value: Value, anchor: Span, path: Iterable[str]) -> tuple[Value, Spa
             case Map(entries, keys):
                 found = entries.get(name)
                 value, key = (found, keys[name]) if found is not None else (_unwritten(value, name, key), key)
-            case Seq(items, span) if name.isdigit():
+            case Seq(items) if name.isdecimal():
                 value = items[int(name)] if int(name) < len(items) else Absent(key)
                 key = key if isinstance(value, Absent) else value.span
             case Unknown():
@@ -188,13 +189,10 @@ class Declarations:
         found: dict[str, Resource] = {}
         values = value.items if isinstance(value, Seq) else (value,)
         for item in values:
-            if isinstance(item, Unknown):
-                for logical_id in [reference.logical_id for reference in item.references] + sorted(item.mentions):
-                    resource = self.resources.get(logical_id)
-                    if resource and (not types or resource.type in types):
-                        found[logical_id] = resource
-            if not found and isinstance(item, (Scalar, Unknown)):
-                for resource in self._named(item, types):
+            if isinstance(item, (Scalar, Unknown)):
+                named = list(self._referred(item)) if isinstance(item, Unknown) else []
+                named = [resource for resource in named if not types or resource.type in types]
+                for resource in named or self._named(item, types):
                     found[resource.logical_id] = resource
         return tuple(found.values())
 
@@ -202,11 +200,16 @@ class Declarations:
         """The first resource that ``targets`` finds."""
         return next(iter(self.targets(value, *types)), None)
 
+    def _referred(self, value: Unknown) -> Iterator[Resource]:
+        for logical_id in [reference.logical_id for reference in value.references] + sorted(value.mentions):
+            if logical_id in self.resources:
+                yield self.resources[logical_id]
+
     def _named(self, value: Scalar | Unknown, types: tuple[str, ...]) -> Iterator[Resource]:
-        text = rendered(value)
-        for resource, name in self._physical_names:
-            if (not types or resource.type in types) and same_name(text, resource.type, name):
-                yield resource
+        for service, name in names_in(rendered(value)):
+            for resource in self.by_name.get(name, ()) if name else ():
+                if (not types or resource.type in types) and service in ("", service_of(resource.type)):
+                    yield resource
 
     @cached_property
     def _physical_names(self) -> tuple[tuple[Resource, str], ...]:

@@ -1,34 +1,53 @@
 """Resources in, principals and what each may do out.
 
-Policies are gathered from wherever they stand: inline, ``AWS::IAM::Policy``, ``AWS::IAM::RolePolicy``,
-``AWS::IAM::ManagedPolicy``, AWS's managed policies and SAM's ``Policies``.
+Policies are gathered from wherever they stand: inline, ``AWS::IAM::Policy`` and its kin, ``AWS::IAM::ManagedPolicy``,
+AWS's managed policies, SAM's ``Policies`` and policy templates, and what SAM adds to a role that it makes.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
 from cfaudit import data
-from cfaudit.model.declarations import Declarations, Resource
-from cfaudit.model.names import NAME_PROPERTIES, rendered, service_of
-from cfaudit.nodes import Absent, Map, Reference, Scalar, Seq, Span, Unknown, Value, strings
+from cfaudit.model.arn import covers
+from cfaudit.model.declarations import Declarations, Resource, descend
+from cfaudit.model.names import rendered
+from cfaudit.nodes import Absent, Deferred, Map, Part, Reference, Scalar, Seq, Span, Unknown, Value, parts_of, strings
 
 ROLE_TYPES = ("AWS::IAM::Role",)
 PRINCIPAL_TYPES = ("AWS::IAM::Role", "AWS::IAM::User", "AWS::IAM::Group")
-POLICY_TYPES = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy")
+POLICY_TYPES = (
+    "AWS::IAM::Policy",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::RolePolicy",
+    "AWS::IAM::UserPolicy",
+    "AWS::IAM::GroupPolicy",
+)
+SAM_TYPES = ("AWS::Serverless::Function", "AWS::Serverless::StateMachine")
+
+RESOURCE_POLICIES = {
+    "AWS::DynamoDB::Table": ("", "ResourcePolicy.PolicyDocument"),
+    "AWS::KMS::Key": ("", "KeyPolicy"),
+    "AWS::S3::BucketPolicy": ("Bucket", "PolicyDocument"),
+    "AWS::SNS::TopicPolicy": ("Topics", "PolicyDocument"),
+    "AWS::SQS::QueuePolicy": ("Queues", "PolicyDocument"),
+    "AWS::SecretsManager::ResourcePolicy": ("SecretId", "ResourcePolicy"),
+}
+"""Types that hold a resource-based policy: the property that names what it guards (itself: empty), and the policy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement of an identity policy.
+    """One statement of a policy.
 
-    ``holder`` is the resource the policy stands in; ``actions`` and ``resources`` are texts, known or partly known;
-    ``managed`` names the AWS managed policy it comes from, and then every span is that of its ARN.
+    ``holder`` is the resource the policy stands in; ``actions`` and ``resources`` are texts, known or partly known.
+    ``managed`` names AWS's policy it comes from, a managed policy or a policy template of SAM's; then every span is
+    that of the line which names the policy. ``principal`` is absent in an identity policy.
     """
 
     effect: Literal["Allow", "Deny"]
@@ -40,12 +59,22 @@ class Statement:
     span: Span
     holder: Resource
     policy_name: Value
+    sid: Value
+    principal: Value
     managed: str | None = None
 
     @property
     def conditional(self) -> bool:
         """Whether a Condition element restricts it."""
         return not isinstance(self.condition, Absent)
+
+    @property
+    def conditions(self) -> Iterator[tuple[str, str, Value]]:
+        """Every operator, condition key and value, the first two in lower case (IAM compares them without case)."""
+        operators = self.condition.entries if isinstance(self.condition, Map) else {}
+        for operator, keys in operators.items():
+            for key, value in (keys.entries if isinstance(keys, Map) else {}).items():
+                yield operator.lower(), key.lower(), value
 
     def matching(self, action: str) -> Iterator[Scalar | Unknown]:
         """The elements of ``Action`` that cover one action (``dynamodb:PutItem``), wildcards understood."""
@@ -59,7 +88,7 @@ class Statement:
             known = [element for element in self.not_actions if isinstance(element, Scalar)]
             if any(action_matches(element.text, action) for element in known):
                 return False
-            return True if len(known) == len(self.not_actions) else None
+            return None if any(_may_match(element, action) for element in self.not_actions) else True
         if any(True for _ in self.matching(action)):
             return True
         return None if any(_may_match(element, action) for element in self.actions) else False
@@ -78,13 +107,15 @@ class Grant:
 class Principal:
     """A role, user or group (or the implicit role of a SAM function), or a policy that is attached to none of them.
 
-    ``opaque`` are policies whose statements this template does not show (a managed policy of another stack).
+    ``opaque`` are policies whose statements this template does not show (a managed policy of another stack);
+    ``guards`` are the resource-based policies of the template by the logical id of what they guard.
     """
 
     logical_id: str
     resource: Resource
     statements: tuple[Statement, ...]
     opaque: tuple[Value, ...] = ()
+    guards: Mapping[str, tuple[Statement, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def grants(self, service: str) -> Iterator[Grant]:
         """Allowed elements of ``Action`` that name the service (``frauddetector``), wherever the policy stands."""
@@ -95,28 +126,62 @@ class Principal:
                     if isinstance(element, Scalar) and element.text.lower().startswith(prefix):
                         yield Grant(self, statement, element)
 
-    def allows(self, action: str, template: Declarations | None = None, resource: Resource | None = None) -> bool | None:
+    def allows(
+        self,
+        action: str,
+        template: Declarations | None = None,
+        resource: Resource | None = None,
+        part: str | None = None,
+    ) -> bool | None:
         """Whether the principal may do ``action`` (on ``resource``, when given); None when deploy time decides.
 
-        A conditional Allow counts as an Allow; only an unconditional Deny takes it away.
+        ``part`` says on which part of the resource (see ``arn.covers``). A conditional Allow counts as an Allow; only
+        an unconditional Deny takes it away. A permissions boundary is not looked at. A resource-based policy that
+        names the principal counts as an Allow.
         """
-        answer: bool | None = False if not self.opaque else None
+        answer: bool | None = None if self.opaque else False
+        doubt = False
         for statement in self.statements:
             covered = statement.covers(action)
-            reached = True if resource is None or template is None else reaches(statement, template, resource)
+            reached = True if resource is None or template is None else reaches(statement, template, resource, part)
             both = False if False in (covered, reached) else None if None in (covered, reached) else True
             if statement.effect == "Deny":
-                if both and not statement.conditional and (resource is not None or _is_everything(statement)):
-                    return False
+                if not statement.conditional and (resource is not None or _is_everything(statement)):
+                    if both:
+                        return False
+                    doubt = doubt or both is None
             elif both:
                 answer = True
             elif both is None and answer is False:
                 answer = None
-        return answer
+        if answer is not True and template is not None and resource is not None:
+            answer = self._guarded(action, template, resource) or answer
+        return None if doubt and answer else answer
+
+    def _guarded(self, action: str, template: Declarations, resource: Resource) -> bool | None:
+        """Whether a policy of the resource itself lets this principal: True, or None (which never weakens)."""
+        for statement in self.guards.get(resource.logical_id, ()):
+            if statement.effect == "Allow" and statement.covers(action) and _admits(statement, template, self.resource):
+                return True
+        return None
 
 
 def _is_everything(statement: Statement) -> bool:
     return any(isinstance(element, Scalar) and element.text == "*" for element in statement.resources)
+
+
+def _admits(statement: Statement, template: Declarations, principal: Resource) -> bool:
+    """Whether a statement's Principal names a declared role or user, or everyone without a condition."""
+    match statement.principal:
+        case Scalar("*"):
+            return not statement.conditional
+        case Map(entries):
+            for value in strings(entries.get("AWS", Absent(statement.span))):
+                if isinstance(value, Scalar) and value.text == "*":
+                    return not statement.conditional
+                if principal in template.targets(value, principal.type):
+                    return True
+    return False
 
 
 @lru_cache(maxsize=4096)
@@ -139,132 +204,109 @@ def _may_match(element: Scalar | Unknown, action: str) -> bool:
     return action_matches(text, action)
 
 
-def reaches(statement: Statement, template: Declarations, resource: Resource) -> bool | None:
-    """Whether a statement's Resource covers a declared resource (or something inside it, an index or an object)."""
+def reaches(statement: Statement, template: Declarations, resource: Resource, part: str | None = None) -> bool | None:
+    """Whether a statement's Resource covers a declared resource, or (no ``part``) anything in it: an index, an object.
+
+    ``part`` is what follows the resource's own ARN: empty for the resource itself, ``"/index/by-status"`` for an index.
+    """
     if statement.not_resources:
-        named = [_names(element, template, resource) for element in statement.not_resources]
+        named = [covers(element, template, resource, part or "") for element in statement.not_resources]
         return False if True in named else None if None in named else True
     answer: bool | None = False
     for element in statement.resources:
-        named_here = _names(element, template, resource)
-        if named_here:
+        here = covers(element, template, resource, part)
+        if here:
             return True
-        if named_here is None:
-            answer = None
+        answer = None if here is None else answer
     return answer
-
-
-def _names(element: Scalar | Unknown, template: Declarations, resource: Resource) -> bool | None:
-    """Whether one Resource element covers a declared resource; None when only deploy time knows."""
-    if isinstance(element, Unknown) and resource.logical_id in {r.logical_id for r in element.references}:
-        return True
-    if resource in template.targets(element, resource.type):
-        return True
-    text = rendered(element)
-    if text == "*":
-        return True
-    if isinstance(element, Unknown) and not any(isinstance(part, str) for part in element.parts):
-        return None if element.deferred else False
-    if not text.startswith("arn:") and not text.startswith("\x01"):
-        return None if isinstance(element, Unknown) else False
-    return _arn_covers(text, template, resource)
-
-
-def _arn_covers(text: str, template: Declarations, resource: Resource) -> bool | None:
-    pieces = text.split(":", 5)
-    if len(pieces) < 6:
-        return None if "\x01" in text else text.endswith("*")
-    service = service_of(resource.type)
-    if "*" not in pieces[2] and service and pieces[2] != service:
-        return False
-    tail = pieces[5]
-    if "*" not in tail and "?" not in tail:
-        return None if "\x01" in tail and _open_holes(tail) else False
-    name_path = NAME_PROPERTIES.get(resource.type)
-    name = resource.at(name_path) if name_path else Absent(resource.span)
-    if isinstance(name, (Scalar, Unknown)):
-        head = tail.rpartition("/")[0] + "/" if "/" in tail else tail.partition(":")[0] + ":" if ":" in tail else ""
-        candidates = [rendered(name), head + rendered(name)]
-        if any(_pattern(tail).match(candidate.lower()) for candidate in candidates):
-            return True
-        return None if "\x01" in tail or "\x01" in rendered(name) else False
-    last = re.split(r"[/:]", tail)[-1]
-    return True if last in ("*", "") or last.startswith("\x01pseudo|AWS\x03\x03StackName") else None
-
-
-def _open_holes(text: str) -> bool:
-    return any(not hole.startswith("pseudo|") and "|" in hole for hole in re.findall("\x01([^\x02]*)\x02", text))
 
 
 # Gathering -----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class _Held:
+    """What one principal holds, while it is gathered."""
+
+    statements: list[Statement] = field(default_factory=list)
+    opaque: list[Value] = field(default_factory=list)
+
+    def add(self, policy: Iterable[Statement | Value]) -> None:
+        """Take over statements and what is not shown, each once."""
+        for entry in policy:
+            if isinstance(entry, Statement):
+                if entry not in self.statements:
+                    self.statements.append(entry)
+            elif entry not in self.opaque:
+                self.opaque.append(entry)
+
+
 def principals(template: Declarations) -> Mapping[str, Principal]:
     """Every principal of the template by logical id, in template order."""
-    statements: dict[str, list[Statement]] = {}
-    opaque: dict[str, list[Value]] = {}
-    for resource in template.of(*PRINCIPAL_TYPES):
-        statements[resource.logical_id] = list(_inline(resource))
-        opaque[resource.logical_id] = []
-    for resource in template.of(*PRINCIPAL_TYPES):
-        for value in _list(resource.at("ManagedPolicyArns")):
-            _attach_managed(template, resource, resource.logical_id, value, statements, opaque)
-    for resource in template.of(*POLICY_TYPES):
-        policy = tuple(_statements(resource.at("PolicyDocument"), resource, _policy_name(resource)))
-        attached = [owner for owner in _owners(template, resource) if owner in statements]
-        for owner in attached:
-            _extend(statements[owner], policy)
-        if not attached and not any(policy and policy[0] in held for held in statements.values()):
-            statements.setdefault(resource.logical_id, []).extend(policy)
-    for resource in template.of("AWS::Serverless::Function", "AWS::Serverless::StateMachine"):
+    held = {resource.logical_id: _Held() for resource in template.of(*PRINCIPAL_TYPES)}
+    for resource in template.of(*SAM_TYPES):
         if isinstance(resource.at("Role"), Absent):
-            statements[resource.logical_id] = []
-            opaque[resource.logical_id] = []
-            _sam_policies(template, resource, statements, opaque)
+            held[resource.logical_id] = _Held()
+            held[resource.logical_id].add(_sam_role(template, resource))
+    for resource in template.of(*PRINCIPAL_TYPES):
+        held[resource.logical_id].add(_inline(resource))
+    attached = _attach_managed(template, held)
+    for resource in template.of(*POLICY_TYPES):
+        policy = tuple(_document(resource.at("PolicyDocument"), resource, _policy_name(resource)))
+        owners = [owner for owner in _owners(template, resource) if owner in held]
+        for owner in owners:
+            held[owner].add(policy)
+        if not owners and resource.logical_id not in attached and not _is_boundary(template, resource):
+            held[resource.logical_id] = _Held()
+            held[resource.logical_id].add(policy)
+    _join_groups(template, held)
+    _connect(template, held)
+    guards = resource_policies(template)
     return {
-        name: Principal(name, template.resources[name], tuple(held), tuple(opaque.get(name, ())))
-        for name, held in statements.items()
+        name: Principal(name, template.resources[name], tuple(entry.statements), tuple(entry.opaque), guards)
+        for name, entry in held.items()
     }
 
 
-def _extend(held: list[Statement], policy: Sequence[Statement]) -> None:
-    held.extend(statement for statement in policy if statement not in held)
+def resource_policies(template: Declarations) -> Mapping[str, tuple[Statement, ...]]:
+    """Statements of resource-based policies by the logical id of the resource that they guard."""
+    found: dict[str, list[Statement]] = {}
+    for resource in template.of(*RESOURCE_POLICIES):
+        named, document = RESOURCE_POLICIES[resource.type]
+        guarded = template.targets(resource.at(named)) if named else (resource,)
+        policy = _document(resource.at(document), resource, Absent(resource.span))
+        statements = [statement for statement in policy if isinstance(statement, Statement)]
+        for target in guarded:
+            found.setdefault(target.logical_id, []).extend(statements)
+    return {name: tuple(statements) for name, statements in found.items()}
 
 
-def _policy_name(resource: Resource) -> Value:
-    name = resource.at("PolicyName")
-    return resource.at("ManagedPolicyName") if isinstance(name, Absent) else name
+def _attach_managed(template: Declarations, held: Mapping[str, _Held]) -> set[str]:
+    """Add what ManagedPolicyArns and SAM's Policies name; says which declared managed policies that were."""
+    attached: set[str] = set()
+    for name, entry in held.items():
+        resource = template.resources[name]
+        for value in _list(resource.at("Policies" if resource.type in SAM_TYPES else "ManagedPolicyArns")):
+            if isinstance(value, Map):
+                continue
+            declared = template.target(value, "AWS::IAM::ManagedPolicy")
+            if declared:
+                attached.add(declared.logical_id)
+                entry.add(_document(declared.at("PolicyDocument"), declared, _policy_name(declared)))
+            else:
+                entry.add(_aws_policy(value, resource))
+    return attached
 
 
-def _owners(template: Declarations, policy: Resource) -> Iterator[str]:
-    for path in ("Roles", "Users", "Groups", "RoleName"):
-        for value in strings(policy.at(path)):
-            for owner in template.targets(value, *PRINCIPAL_TYPES):
-                yield owner.logical_id
-
-
-def _attach_managed(
-    template: Declarations,
-    resource: Resource,
-    owner: str,
-    value: Value,
-    statements: dict[str, list[Statement]],
-    opaque: dict[str, list[Value]],
-) -> None:
-    declared = template.target(value, "AWS::IAM::ManagedPolicy")
-    if declared:
-        _extend(
-            statements[owner],
-            tuple(_statements(declared.at("PolicyDocument"), declared, _policy_name(declared))),
-        )
-        return
+def _aws_policy(value: Value, holder: Resource) -> Iterator[Statement | Value]:
+    """The statements of AWS's managed policy that a value names, or the value itself."""
     arn = _managed_arn(value)
     known = data.managed_policy(arn) if arn else None
-    if known is None:
-        opaque[owner].append(value)
+    if arn is None or known is None:
+        yield value
         return
     for entry in known:
-        statements[owner].append(_managed_statement(entry, arn or "", value.span, resource))
+        yield _foreign(entry, arn, value.span, holder, {})
 
 
 def _managed_arn(value: Value) -> str | None:
@@ -278,38 +320,82 @@ def _managed_arn(value: Value) -> str | None:
     return text if re.fullmatch(r"[\w+=,.@-]+", text) else None
 
 
-def _managed_statement(entry: data.PolicyStatement, name: str, span: Span, holder: Resource) -> Statement:
-    def texts(key: Literal["Action", "NotAction", "Resource"]) -> tuple[Scalar, ...]:
-        found = entry.get(key, ())
-        return tuple(Scalar(text, span) for text in ((found,) if isinstance(found, str) else found))
+_HOLE = re.compile(r"\$\{([^}]+)\}")
 
+
+def _foreign(
+    entry: data.PolicyStatement, name: str, span: Span, holder: Resource, parameters: Mapping[str, Value]
+) -> Statement:
+    """A statement of a policy that AWS wrote; ``${Name}`` in it stands for a parameter or a pseudo parameter."""
+
+    def text(source: str) -> Scalar | Unknown:
+        parts: list[Part] = []
+        for index, piece in enumerate(_HOLE.split(source)):
+            if index % 2 == 0:
+                parts.append(piece)
+            elif "::" in piece:
+                parts.append(Deferred("pseudo", piece))
+            else:
+                parts.extend(parts_of(parameters.get(piece, Absent(span))) or (Deferred("function", piece),))
+        return _joined(parts, span)
+
+    def texts(key: Literal["Action", "NotAction", "Resource"]) -> tuple[Scalar | Unknown, ...]:
+        return tuple(text(source) for source in entry.get(key, ()))
+
+    conditions: dict[str, Value] = {}
+    for operator, keys in entry.get("Condition", {}).items():
+        values: dict[str, Value] = {key: Seq(tuple(map(text, items)), span) for key, items in keys.items()}
+        conditions[operator] = Map(values, dict.fromkeys(values, span), span)
     return Statement(
-        effect="Deny" if entry["Effect"] == "Deny" else "Allow",
+        effect=entry["Effect"],
         actions=texts("Action"),
         not_actions=texts("NotAction"),
         resources=texts("Resource"),
         not_resources=(),
-        condition=Absent(span),
+        condition=Map(conditions, dict.fromkeys(conditions, span), span) if conditions else Absent(span),
         span=span,
         holder=holder,
         policy_name=Scalar(name, span),
+        sid=Absent(span),
+        principal=Absent(span),
         managed=name,
     )
 
 
-def _inline(resource: Resource) -> Iterator[Statement]:
+def _joined(parts: Iterable[Part], span: Span) -> Scalar | Unknown:
+    merged: list[Part] = []
+    for part in parts:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += part
+        elif part != "":
+            merged.append(part)
+    texts = [part for part in merged if isinstance(part, str)]
+    return Scalar("".join(texts), span) if len(texts) == len(merged) else Unknown(span, tuple(merged))
+
+
+def _inline(resource: Resource) -> Iterator[Statement | Value]:
     policies = resource.at("Policies")
+    if not isinstance(policies, (Seq, Absent)):
+        yield policies
     for policy in policies.items if isinstance(policies, Seq) else ():
         if isinstance(policy, Map):
-            name = policy.entries.get("PolicyName", Absent(policy.span))
-            yield from _statements(policy.entries.get("PolicyDocument", Absent(policy.span)), resource, name)
+            document, _ = descend(policy, policy.span, ["PolicyDocument"])
+            yield from _document(document, resource, policy.entries.get("PolicyName", Absent(policy.span)))
+        else:
+            yield policy
 
 
-def _statements(document: Value, holder: Resource, name: Value) -> Iterator[Statement]:
-    if not isinstance(document, Map):
+def _document(document: Value, holder: Resource, name: Value) -> Iterator[Statement | Value]:
+    """The statements of a policy document; what cannot be read (a macro, a parameter, text) as the value it is."""
+    if isinstance(document, Absent):
         return
-    for statement in _list(document.entries.get("Statement", Absent(document.span))):
-        if isinstance(statement, Map):
+    if not isinstance(document, Map):
+        yield document
+        return
+    for statement in _list(descend(document, document.span, ["Statement"])[0]):
+        if not isinstance(statement, Map) or isinstance(statement.entries.get("Effect"), Unknown):
+            yield statement
+        else:
             yield _statement(statement, holder, name)
 
 
@@ -318,16 +404,19 @@ def _statement(statement: Map[Value], holder: Resource, name: Value) -> Statemen
         return tuple(strings(statement.entries.get(key, Absent(statement.span))))
 
     effect = statement.entries.get("Effect")
+    absent = Absent(statement.span)
     return Statement(
-        effect="Deny" if isinstance(effect, Scalar) and effect.text == "Deny" else "Allow",
+        effect="Deny" if isinstance(effect, Scalar) and effect.text.lower() == "deny" else "Allow",
         actions=texts("Action"),
         not_actions=texts("NotAction"),
         resources=texts("Resource"),
         not_resources=texts("NotResource"),
-        condition=statement.entries.get("Condition", Absent(statement.span)),
+        condition=statement.entries.get("Condition", absent),
         span=statement.span,
         holder=holder,
         policy_name=name,
+        sid=statement.entries.get("Sid", absent),
+        principal=statement.entries.get("Principal", absent),
     )
 
 
@@ -341,26 +430,186 @@ def _list(value: Value) -> tuple[Value, ...]:
             return (value,)
 
 
-def _sam_policies(
-    template: Declarations,
-    resource: Resource,
-    statements: dict[str, list[Statement]],
-    opaque: dict[str, list[Value]],
-) -> None:
-    owner = resource.logical_id
+def _policy_name(resource: Resource) -> Value:
+    name = resource.at("PolicyName")
+    return resource.at("ManagedPolicyName") if isinstance(name, Absent) else name
+
+
+def _owners(template: Declarations, policy: Resource) -> Iterator[str]:
+    for path in ("Roles", "Users", "Groups", "RoleName", "UserName", "GroupName"):
+        for value in strings(policy.at(path)):
+            yield from (owner.logical_id for owner in template.targets(value, *PRINCIPAL_TYPES))
+            implicit = _implicit(template, value)
+            if implicit:
+                yield implicit
+
+
+def _implicit(template: Declarations, value: Value) -> str | None:
+    """The SAM function or state machine whose role SAM makes under the logical id ``<function>Role``.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-generated-resources-function.html
+    """
+    for hole in value.deferred if isinstance(value, Unknown) else ():
+        owner = template.resources.get(hole.name.partition(".")[0].removesuffix("Role"))
+        if hole.kind == "undefined" and owner and owner.type in SAM_TYPES and isinstance(owner.at("Role"), Absent):
+            return owner.logical_id
+    return None
+
+
+def _is_boundary(template: Declarations, policy: Resource) -> bool:
+    """Whether a policy is used as a permissions boundary, which grants nothing.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+    """
+    return any(edge.path.endswith("PermissionsBoundary") for edge in template.edges_to.get(policy.logical_id, ()))
+
+
+def _join_groups(template: Declarations, held: Mapping[str, _Held]) -> None:
+    """A user may do what its groups may."""
+    members = [(resource.logical_id, resource.at("Groups")) for resource in template.of("AWS::IAM::User")]
+    for addition in template.of("AWS::IAM::UserToGroupAddition"):
+        users = template.targets(addition.at("Users"), "AWS::IAM::User")
+        members += [(user.logical_id, addition.at("GroupName")) for user in users]
+    for user, groups in members:
+        for value in strings(groups):
+            group = template.target(value, "AWS::IAM::Group")
+            held[user].add([*held[group.logical_id].statements, *held[group.logical_id].opaque] if group else [value])
+
+
+# SAM -----------------------------------------------------------------------------------------------------------------
+
+_POLLERS = {
+    "DynamoDB": "AWSLambdaDynamoDBExecutionRole",
+    "Kinesis": "AWSLambdaKinesisExecutionRole",
+    "MSK": "AWSLambdaMSKExecutionRole",
+    "SQS": "AWSLambdaSQSQueueExecutionRole",
+}
+_SENDS = {
+    "SQS": "sqs:SendMessage",
+    "SNS": "sns:Publish",
+    "Lambda": "lambda:InvokeFunction",
+    "EventBridge": "events:PutEvents",
+}
+
+
+def _sam_role(template: Declarations, resource: Resource) -> Iterator[Statement | Value]:
+    """What stands in ``Policies`` as a document or a policy template, and what SAM adds to the role it makes.
+
+    https://github.com/aws/serverless-application-model (samtranslator/model/sam_resources.py: _construct_role)
+    """
     for policy in _list(resource.at("Policies")):
-        if isinstance(policy, Map) and "Statement" in policy.entries:
-            statements[owner].extend(_statements(policy, resource, Absent(policy.span)))
+        if isinstance(policy, Map) and "Statement" in policy.keys:
+            yield from _document(policy, resource, Absent(policy.span))
         elif isinstance(policy, Map):
-            opaque[owner].append(policy)
-        else:
-            _attach_managed(template, resource, owner, policy, statements, opaque)
+            yield from _policy_templates(policy, resource)
+    if resource.type == "AWS::Serverless::StateMachine":
+        tracing = resource.at("Tracing.Enabled")
+        if isinstance(tracing, Scalar) and tracing.text.lower() == "true":
+            yield from _aws_policy(Scalar("AWSXrayWriteOnlyAccess", resource.where("Tracing.Enabled")), resource)
+        return
+    shared = template.document.globals.entries.get("Function", Absent(resource.span))
+    yield from _aws_policy(Scalar("AWSLambdaBasicExecutionRole", resource.span), resource)
+    tracing = _own_or_shared(resource, shared, "Tracing")
+    if not isinstance(tracing, Absent) and not (isinstance(tracing, Scalar) and tracing.text == "Disabled"):
+        yield from _aws_policy(Scalar("AWSXrayWriteOnlyAccess", tracing.span), resource)
+    network = _own_or_shared(resource, shared, "VpcConfig")
+    if not isinstance(network, Absent):
+        yield from _aws_policy(Scalar("AWSLambdaVPCAccessExecutionRole", network.span), resource)
+    for path, kind in resource.each("Events.*.Type"):
+        if isinstance(kind, Scalar) and kind.text in _POLLERS:
+            yield from _aws_policy(Scalar(_POLLERS[kind.text], kind.span), resource)
+        elif isinstance(kind, Scalar) and kind.text in ("DocumentDB", "MQ", "SelfManagedKafka"):
+            yield resource.at(path)
+    yield from _destinations(resource, shared)
+
+
+def _own_or_shared(resource: Resource, shared: Value, path: str) -> Value:
+    own = resource.at(path)
+    return descend(shared, own.span, path.split("."))[0] if isinstance(own, Absent) else own
+
+
+def _destinations(resource: Resource, shared: Value) -> Iterator[Statement]:
+    """SAM lets the role send to its dead-letter queue and to the destinations of asynchronous invocations."""
+    places = (
+        ("DeadLetterQueue", "TargetArn"),
+        ("EventInvokeConfig.DestinationConfig.OnSuccess", "Destination"),
+        ("EventInvokeConfig.DestinationConfig.OnFailure", "Destination"),
+    )
+    for path, name in places:
+        kind = _own_or_shared(resource, shared, f"{path}.Type")
+        target = _own_or_shared(resource, shared, f"{path}.{name}")
+        if isinstance(kind, Scalar) and kind.text in _SENDS and isinstance(target, (Scalar, Unknown)):
+            entry: data.PolicyStatement = {"Effect": "Allow", "Action": [_SENDS[kind.text]], "Resource": ["${Target}"]}
+            yield _foreign(entry, f"SAM's {path.rpartition('.')[2]}", target.span, resource, {"Target": target})
+
+
+def _policy_templates(policy: Map[Value], resource: Resource) -> Iterator[Statement | Value]:
+    """The statements of SAM's policy templates, ``{DynamoDBCrudPolicy: {TableName: …}}``."""
+    for name, parameters in policy.entries.items():
+        known = data.sam_policy(name)
+        if known is None or not isinstance(parameters, Map):
+            yield policy
+            continue
+        span = policy.keys[name]
+        for entry in known:
+            yield _foreign(entry, name, span, resource, parameters.entries)
+
+
+def _connect(template: Declarations, held: Mapping[str, _Held]) -> None:
+    """A SAM connector grants what its profile says to the roles at its ends; that is not read here."""
+    for resource in template.resources.values():
+        embedded = resource.attribute("Connectors")
+        ends: list[Value] = []
+        if resource.type == "AWS::Serverless::Connector":
+            places = ("Source.Id", "Destination.Id", "Destination.*.Id", "Source.RoleName", "Destination.RoleName")
+            ends = [value for place in places for _, value in resource.each(place)]
+        elif not isinstance(embedded, Absent):
+            ends = [Scalar(resource.logical_id, resource.span), *_ids(embedded)]
+        for end in ends:
+            owner = _runs_as(template, end)
+            if owner in held:
+                held[owner].add([Unknown(end.span, (Deferred("macro", "a connector"),))])
+
+
+def _ids(value: Value) -> Iterator[Value]:
+    match value:
+        case Map(entries):
+            for name, member in entries.items():
+                if name == "Id":
+                    yield member
+                else:
+                    yield from _ids(member)
+        case Seq(items):
+            for item in items:
+                yield from _ids(item)
+        case _:
+            return
+
+
+def _runs_as(template: Declarations, end: Value) -> str:
+    """The principal of the function, state machine or role that an end of a connector names."""
+    resource = template.resources.get(end.text) if isinstance(end, Scalar) else None
+    if resource is None:
+        return role_of(template, end) or ""
+    role = resource.at("Role")
+    role = resource.at("RoleArn") if isinstance(role, Absent) else role
+    return resource.logical_id if isinstance(role, Absent) else role_of(template, role) or ""
 
 
 def role_of(template: Declarations, value: Value) -> str | None:
-    """The logical id of the declared role that a ``Role`` property names."""
+    """The principal whose role a ``Role`` property names: a declared role, or a SAM function whose role SAM makes."""
     role = template.target(value, *ROLE_TYPES)
-    return role.logical_id if role else None
+    return role.logical_id if role else _implicit(template, value)
 
 
-__all__ = ["Grant", "Principal", "Reference", "Statement", "action_matches", "principals", "reaches", "role_of"]
+__all__ = [
+    "Grant",
+    "Principal",
+    "Reference",
+    "Statement",
+    "action_matches",
+    "principals",
+    "reaches",
+    "resource_policies",
+    "role_of",
+]

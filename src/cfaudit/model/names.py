@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 from cfaudit.nodes import Reference, Scalar, Unknown
 
@@ -37,6 +39,7 @@ NAME_PROPERTIES = {
     "AWS::SSM::Parameter": "Name",
     "AWS::Scheduler::Schedule": "Name",
     "AWS::SecretsManager::Secret": "Name",
+    "AWS::Serverless::Api": "Name",
     "AWS::Serverless::Function": "FunctionName",
     "AWS::Serverless::SimpleTable": "TableName",
     "AWS::Serverless::StateMachine": "Name",
@@ -50,6 +53,8 @@ _SERVICE = {
     "CloudWatch": "cloudwatch",
     "Cognito": "cognito-idp",
     "DynamoDB": "dynamodb",
+    "ECR": "ecr",
+    "ECS": "ecs",
     "Events": "events",
     "FraudDetector": "frauddetector",
     "Glue": "glue",
@@ -78,8 +83,12 @@ _SAM_SERVICE = {
 _ARN_HEAD = re.compile(
     r"(?:table/|function:|stateMachine:|execution:|log-group:|role/|policy/|detector/|event-type/|entity-type/|"
     r"workgroup/|database/|identity/|configuration-set/|template/|secret:|parameter|rule/|event-bus/|stream/|"
-    r"deliverystream/|alias/|schedule/|alarm:)?"
+    r"deliverystream/|alias/|schedule/(?:[^/]+/)?|alarm:|repository/|cluster/)?"
 )
+
+
+_SEPARATOR = re.compile("[/:]")
+MAX_SEGMENTS = 32
 
 
 def rendered(value: Scalar | Unknown) -> str:
@@ -93,7 +102,9 @@ def rendered(value: Scalar | Unknown) -> str:
         elif isinstance(part, Reference):
             pieces.append(f"\x01{part.logical_id}|{part.attribute or ''}\x02")
         else:
-            pieces.append(f"\x01{part.kind}|{part.name}\x02".replace(":", "\x03").replace("/", "\x04"))
+            expression = f"|{part.expression}" if part.expression else ""
+            hole = f"\x01{part.kind}|{part.name}{expression}\x02"
+            pieces.append(hole.replace(":", "\x03").replace("/", "\x04"))
     return "".join(pieces)
 
 
@@ -105,18 +116,27 @@ def service_of(resource_type: str) -> str:
     return _SERVICE.get(pieces[1], "") if len(pieces) == 3 else ""
 
 
-def same_name(text: str, resource_type: str, name: str) -> bool:
-    """Whether ``text`` is the physical name, or an ARN (or URL) of the resource that bears it."""
-    if not name:
-        return False
-    if text == name:
-        return True
+def names_in(text: str) -> Iterator[tuple[str, str]]:
+    """What ``text`` may name: itself, or what an ARN or a queue's URL says, as pairs of service and physical name.
+
+    The service is empty for a bare name. A name may hold slashes, so each beginning of an ARN's last element counts.
+    """
+    yield "", text
     if text.startswith("arn:"):
         pieces = text.split(":", 5)
-        if len(pieces) < 6 or pieces[2] != service_of(resource_type):
-            return False
-        rest = pieces[5]
-        head = _ARN_HEAD.match(rest)
-        tail = rest[head.end() :] if head else rest
-        return any(tail == name or tail.startswith((name + "/", name + ":")) for tail in (tail, tail.lstrip("/"), rest))
-    return resource_type == "AWS::SQS::Queue" and text.startswith("https://sqs.") and text.endswith("/" + name)
+        if len(pieces) == 6:
+            service, rest = pieces[2], pieces[5]
+            head = _ARN_HEAD.match(rest)
+            tail = rest[head.end() :] if head else rest
+            for candidate in dict.fromkeys((tail, tail.lstrip("/"), rest)):
+                yield service, candidate
+                for end in islice(_SEPARATOR.finditer(candidate), MAX_SEGMENTS):
+                    yield service, candidate[: end.start()]
+    elif text.startswith("https://sqs."):
+        yield "sqs", text.rpartition("/")[2]
+
+
+def same_name(text: str, resource_type: str, name: str) -> bool:
+    """Whether ``text`` is the physical name, or an ARN (or URL) of the resource that bears it."""
+    own = service_of(resource_type)
+    return bool(name) and any(name == found and service in ("", own) for service, found in names_in(text))

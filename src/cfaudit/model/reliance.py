@@ -131,7 +131,7 @@ def is_called(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def variables(template: Template, patterns: tuple[str, ...]) -> Iterator[tuple[Function, Variable]]:
+def named_variables(template: Template, patterns: tuple[str, ...]) -> Iterator[tuple[Function, Variable]]:
     """Variables of functions whose names match a pattern and whose values may name something."""
     for function in template.functions.values():
         for variable in function.variables:
@@ -202,4 +202,3 @@ def _literal(text: str, service: str) -> Naming:
         return Naming.LITERAL
     name = pieces[5] if service in _HEADLESS else re.sub(r"^/?[A-Za-z-]+[/:](?=.)", "", pieces[5])
     return Naming.ANYTHING if name.startswith("*") or pieces[5].startswith("*") else Naming.LITERAL
-

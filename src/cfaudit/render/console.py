@@ -130,7 +130,9 @@ class _Sheet:
         if self._lines and self._lines[-1].plain:
             self._lines.append(Text())
 
-    def put(self, *pieces: str | tuple[str, str], indent: int = 0, label: Pieces = (), column: int | None = None) -> None:
+    def put(
+        self, *pieces: str | tuple[str, str], indent: int = 0, label: Pieces = (), column: int | None = None
+    ) -> None:
         """A paragraph from ``column`` on, wrapped there; ``label`` stands before it, from ``indent`` on."""
         column = indent if column is None else column
         head = _text(label)
@@ -146,7 +148,7 @@ class _Sheet:
             head = Text()
 
     def _wrapped(self, text: Text, width: int) -> Sequence[Text]:
-        return [text] if text.cell_len <= width else text.wrap(self._console, width)
+        return [text] if text.cell_len <= width else list(text.wrap(self._console, width))
 
     def spread(self, left: Pieces, right: Pieces, indent: int = 0) -> None:
         """One line with something at its right end; the left gives way."""
@@ -273,7 +275,11 @@ def _group(sheet: _Sheet, template: TemplateObject, group: Group) -> None:
     verdict = group.findings[0]["verdict"]
     mark = {"fail": "✗", "info": "→", "unknown": "?", "error": "!"}.get(verdict, "·")
     sheet.spread(
-        ((f"{mark} ", _COLORS[group.severity]), (group.rule["id"], "bold"), (f"  {one_line(group.rule['title'])}", _DIM)),
+        (
+            (f"{mark} ", _COLORS[group.severity]),
+            (group.rule["id"], "bold"),
+            (f"  {one_line(group.rule['title'])}", _DIM),
+        ),
         ((_points(group.cost), _DIM),) if group.cost else (),
     )
     for finding in group.findings[:MAX_IN_FULL]:
@@ -321,7 +327,11 @@ def _evidence(sheet: _Sheet, evidence: Sequence[EvidenceObject], message: str) -
         said = f"  ← {note}" if note and note != message else ""
         indent = 4 if column != gutter else 5
         sheet.put(
-            _excerpt(item["text"], sheet.width - column), (said, _DIM), indent=indent, label=((label, "blue"),), column=column
+            _excerpt(item["text"], sheet.width - column),
+            (said, _DIM),
+            indent=indent,
+            label=((label, "blue"),),
+            column=column,
         )
     if len(evidence) > len(shown):
         sheet.put((f"… and {len(evidence) - len(shown)} more", _DIM), indent=gutter)
@@ -395,7 +405,7 @@ def _scorecard(sheet: _Sheet, template: TemplateObject, card: ScorecardObject) -
     sums = formula(card)
     if sums:
         sheet.put((f"= {sums}", _DIM), indent=column)
-        sheet.put(("each assessed row's weight × its score, over the weights", _DIM), indent=column)
+        sheet.put(("the weight of each assessed row times its score, over the weights", _DIM), indent=column)
     else:
         why = "cfaudit broke in a category" if template["verdict"] == "error" else "no category could be assessed"
         sheet.put((why, _DIM), indent=column)
@@ -418,7 +428,7 @@ def _readiness(sheet: _Sheet, readiness: ReadinessObject) -> None:
     ready = readiness["production_ready"]
     decided = {"yes": "green", "no": "red"}.get(readiness["deploys"], "yellow")
     general = [one_line(reason["text"]) for reason in readiness["reasons"] if reason["rule"] is None]
-    deploys = ": ".join([readiness["deploys"], *general[:1]]) if readiness["deploys"] == "unknown" else readiness["deploys"]
+    deploys = ": ".join([readiness["deploys"], *general])
     sheet.put((deploys, decided), indent=2, label=("Deploys",), column=20)
     sheet.put(("yes" if ready else "no", "green" if ready else "red"), indent=2, label=("Production-ready",), column=20)
     grave = [reason for reason in readiness["reasons"] if reason["rule"] is not None]
@@ -448,7 +458,10 @@ def _options(sheet: _Sheet, options: Sequence[OptionObject]) -> None:
         sheet.blank()
         chosen = " (recommended)" if option["id"] == RECOMMENDED else ""
         reach = f" · reaches {option['score']:.1f}" if option["score"] is not None else ""
-        sheet.put((f"{number}. {OPTION_TITLES[option['id']]}{chosen}", "bold"), (f"  {OPTION_AIMS[option['id']]}{reach}", _DIM))
+        sheet.put(
+            (f"{number}. {OPTION_TITLES[option['id']]}{chosen}", "bold"),
+            (f"  {OPTION_AIMS[option['id']]}{reach}", _DIM),
+        )
         for step in option["steps"][:MAX_STEPS]:
             subjects = one_line(step["subject"]).split(", ")
             named = ", ".join(subjects[:2]) + (f" and {len(subjects) - 2} more" if len(subjects) > 2 else "")

@@ -96,7 +96,7 @@ def positives(template: TemplateObject) -> list[Positive]:
 
 def counts(template: TemplateObject) -> str:
     """How many findings of which severity fail: ``2 critical, 1 high``."""
-    found = {severity: 0 for severity in SEVERITIES}
+    found = dict.fromkeys(SEVERITIES, 0)
     for finding in template["findings"]:
         if finding["verdict"] == "fail":
             found[finding["severity"]] += 1
@@ -108,7 +108,7 @@ def formula(card: ScorecardObject) -> str | None:
     rows = [(row["weight"], row["score"]) for row in card["categories"] if row["score"] is not None]
     if card["overall"] is None:
         return None
-    total = " + ".join(f"{weight:g} × {score:.1f}" for weight, score in rows)
+    total = " + ".join(f"{weight:g} × {score:.1f}" for weight, score in rows)  # noqa: RUF001
     return f"({total}) / {sum(weight for weight, _ in rows):g}"
 
 
@@ -141,7 +141,7 @@ def grade_sentence(card: ScorecardObject) -> str:
 
 def score_of(score: float | None, status: str) -> str:
     """A row's score as printed."""
-    return f"{score:.1f}%" if score is not None else "?" if status == "error" else "–"
+    return f"{score:.1f}%" if score is not None else "?" if status == "error" else "-"
 
 
 def detail_of(detail: str, status: str) -> str:

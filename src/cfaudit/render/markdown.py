@@ -1,0 +1,408 @@
+"""The report object in, a Markdown report out, shaped like the one people write by hand; a rule in, its page out.
+
+All prose about rules is written here: ``cfaudit explain``, ``docs/rules`` and every other format read ``rule_page``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from cfaudit.render.outline import (
+    OPTION_AIMS,
+    OPTION_TITLES,
+    RECOMMENDED,
+    Group,
+    Positive,
+    counts,
+    detail_of,
+    formula,
+    gate_sentence,
+    grade_sentence,
+    groups,
+    one_line,
+    place,
+    plural,
+    positives,
+    score_of,
+    visible,
+)
+from cfaudit.report import (
+    EvidenceObject,
+    FindingObject,
+    LinkObject,
+    OptionObject,
+    ReadinessObject,
+    RemedyObject,
+    Report,
+    ScorecardObject,
+    TemplateObject,
+)
+from cfaudit.rule import Rule
+
+SECTIONS = (
+    ("fail", ("critical",), "CRITICAL FAILURES"),
+    ("fail", ("high",), "HIGH SEVERITY ISSUES"),
+    ("fail", ("medium",), "MEDIUM SEVERITY ISSUES"),
+    ("fail", ("low", "info"), "MINOR ISSUES"),
+    ("error", ("critical", "high", "medium", "low", "info"), "NOT JUDGED: CFAUDIT BROKE"),
+    ("waived", ("critical", "high", "medium", "low", "info"), "WAIVED"),
+    ("info", ("critical", "high", "medium", "low", "info"), "IMPROVEMENTS"),
+)
+
+_LANGUAGES = {
+    ".json": ("jsonc", "//"),
+    ".js": ("javascript", "//"),
+    ".mjs": ("javascript", "//"),
+    ".cjs": ("javascript", "//"),
+    ".ts": ("typescript", "//"),
+    ".py": ("python", "#"),
+}
+
+
+def render(report: Report) -> str:
+    """The report as GitHub Markdown."""
+    return _document(line for template in report["templates"] for line in (*_template(template), ""))
+
+
+# GitHub Markdown -----------------------------------------------------------------------------------------------------
+
+_SPECIAL = re.compile(r"[\\`*\[\]|~!{}$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_AT_START = re.compile(r"(?:[-+=#]|(?<=\d)[.)])")
+_LINKED = re.compile(r"@(?=\w)|#(?=\d)|(?<=GH-)(?=\d)|(?<=[a-z])(?=://)|(?<=www)(?=\.)", re.IGNORECASE)
+_HASH = re.compile(r"\b[0-9a-f]{7,40}\b", re.IGNORECASE)
+_BREAK = "<!-- -->"
+
+
+def escape(text: str) -> str:
+    """Text on one line that GitHub shows as it is: no markup, no HTML, no mention, no link that nobody meant."""
+    plain = one_line(text)
+    head = re.match(r"\d*", plain)
+    start = head.end() if head else 0
+    lead = f"{plain[:start]}\\" if _AT_START.match(plain, start) else plain[:start]
+    escaped = _SPECIAL.sub(r"\\\g<0>", plain[start:].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+    return _LINKED.sub(lambda match: match[0] + _BREAK, lead + escaped)
+
+
+def code(text: str) -> str:
+    """Text as a code span, whatever backticks or pipes are in it."""
+    plain = one_line(text).replace("|", "\\|") if "|" in text else one_line(text)
+    ticks = "`" * (_longest_run(plain) + 1)
+    space = " " if plain.startswith("`") or plain.endswith("`") or not plain else ""
+    return f"{ticks}{space}{plain}{space}{ticks}"
+
+
+def fence(text: str, language: str, indent: int = 0) -> str:
+    """Text as a code block, its fence longer than any inside."""
+    lines = [visible(line.expandtabs(2)).rstrip() for line in text.rstrip("\n").split("\n")]
+    ticks = "`" * max(3, _longest_run("\n".join(lines)) + 1)
+    return "\n".join(f"{' ' * indent}{line}".rstrip() for line in (f"{ticks}{language}", *lines, ticks))
+
+
+def _longest_run(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
+
+
+def _link(title: str, url: str) -> str:
+    if not re.match(r"https?://", url):
+        return escape(title)
+    safe = re.sub(r"[\s()<>|`\\]", lambda match: f"%{ord(match[0]):02X}", visible(url))
+    return f"[{escape(title)}]({safe})"
+
+
+def _document(lines: Iterable[str]) -> str:
+    """Lines as one text: no two empty lines in a row, one line break at the end."""
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
+
+
+# The report ----------------------------------------------------------------------------------------------------------
+
+
+def _template(template: TemplateObject) -> Iterator[str]:
+    card = template["scorecard"]
+    yield "# **Failures & Missing Implementation Details**"
+    yield ""
+    yield f"**Template:** {code(template['path'])}"
+    if card is None:
+        yield ""
+        yield "**Not audited:**"
+        yield ""
+        yield from _diagnostics(template)
+        return
+    yield f"**Verdict:** {template['verdict'].upper()}, {escape(grade_sentence(card))}; {escape(counts(template))}"
+    yield f"**Profile:** {code(template['profile'] or '')} ({escape(template['profile_reason'])})"
+    scenario = "" if template["scenario"] == "default" else f", scenario {escape(template['scenario'])}"
+    yield f"**As of:** {template['as_of']}{scenario}"
+    if template["diagnostics"]:
+        yield ""
+        yield from _diagnostics(template)
+    number = 0
+    for verdict, severities, title in SECTIONS:
+        held = [group for group in groups(template, verdict) if group.severity in severities]
+        if held:
+            yield f"\n## **{title}**\n"
+        for group in held:
+            number += 1
+            yield from _group(group, number)
+            yield "\n---\n"
+    yield from _unknown(template)
+    yield from _positives(template)
+    yield from _scorecard(template, card)
+    yield from _readiness(card["readiness"])
+    yield from _recommendation(template["options"])
+
+
+def _diagnostics(template: TemplateObject) -> Iterator[str]:
+    for line in template["diagnostics"]:
+        where = code(f"{line['file']}:{line['line']}:{line['column']}")
+        yield f"- {line['level']}: {where} {escape(line['message'])}"
+
+
+def _group(group: Group, number: int) -> Iterator[str]:
+    """All findings of one rule, in the order of the hand-written report."""
+    rule, first = group.rule, group.findings[0]
+    missing = rule["category"] == "resource-completeness"
+    cost = f" · **Cost:** {group.cost:.2f} points" if group.cost else ""
+    yield f"### **{number}. {escape(rule['title'])}**\n"
+    yield f"**Severity:** {group.severity.upper()} · **Rule:** {code(rule['id'])}{cost}"
+    yield f'**Requirement:** "{escape(first["requirement"])}"\n'
+    if first["verdict"] == "info":
+        yield "**What's Different:**\n"
+    else:
+        yield "**What's Missing:**\n" if missing else "**What's Wrong:**\n"
+    for finding in group.findings:
+        yield from _sentence(finding)
+    yield "\n**Current Workaround:**\n" if missing else "\n**Current Implementation:**\n"
+    for finding in group.findings:
+        yield _evidence(finding["evidence"], finding["message"])
+        yield ""
+    yield "**Impact:**\n"
+    yield f"- {escape(first['why'])}\n"
+    yield from _remedies(first["remedies"], keep=first["verdict"] == "info")
+    if first["tradeoff"]:
+        yield f"**Trade-off:** {escape(first['tradeoff'])}\n"
+    yield from _references(first["references"])
+
+
+def _sentence(finding: FindingObject) -> Iterator[str]:
+    message, subject = one_line(finding["message"]), one_line(finding["subject"])
+    named = "" if subject in message or subject == finding["rule"] else f"{code(subject)}: "
+    when = f" (when {escape(finding['when'])})" if finding["when"] else ""
+    yield f"- {named}{escape(message)}{when}"
+    for assumed in finding["assumed"]:
+        yield f"  - assumed: {escape(assumed)}"
+    if finding["waiver"]:
+        until = f" (until {escape(finding['waiver']['until'])})" if finding["waiver"]["until"] else ""
+        yield f"  - waived: {escape(finding['waiver']['reason'])}{until}"
+
+
+def _evidence(evidence: Sequence[EvidenceObject], message: str) -> str:
+    """The lines that prove a finding, each under a comment that says where it stands and what it shows."""
+    language, mark = _LANGUAGES.get(Path(evidence[0]["file"]).suffix.lower(), ("yaml", "#"))
+    lines = []
+    for item in evidence:
+        note = "" if item["note"] in ("", message) else f": {one_line(item['note'])}"
+        lines.append(f"{mark} {one_line(place(item))}{note}")
+        lines.append(item["text"])
+    return fence("\n".join(lines), language)
+
+
+def _remedies(remedies: Sequence[RemedyObject], *, keep: bool) -> Iterator[str]:
+    if not remedies:
+        return
+    yield "**Recommendation:**\n" if keep else "**Recommended Fix:**\n"
+    for number, remedy in enumerate(remedies, 1):
+        yield f"{number}. {'OR: ' if number > 1 else ''}{escape(remedy['title'])}"
+        if remedy["snippet"]:
+            yield ""
+            yield fence(remedy["snippet"], "yaml", indent=3)
+            yield ""
+    yield ""
+
+
+def _references(references: Sequence[LinkObject]) -> Iterator[str]:
+    if references:
+        links = " · ".join(_link(reference["title"], reference["url"]) for reference in references)
+        yield f"**References:** {links}\n"
+
+
+def _unknown(template: TemplateObject) -> Iterator[str]:
+    held = groups(template, "unknown")
+    beside = [code(rule["id"]) for rule in template["rules"] if rule["verdict"] == "n/a"]
+    if held or beside:
+        yield "\n## **NOT DECIDED**\n"
+    if held:
+        yield "Only deploy time can tell; not scored:\n"
+    for group in held:
+        for finding in group.findings:
+            when = f" (when {escape(finding['when'])})" if finding["when"] else ""
+            yield f"- {code(group.rule['id'])}: {escape(finding['message'])}{when}, {code(place(finding['evidence'][0]))}"
+    if beside:
+        yield f"\nNot applicable, nothing of their kind is in the template: {', '.join(beside)}\n"
+
+
+def _positives(template: TemplateObject) -> Iterator[str]:
+    held = positives(template)
+    if not held:
+        return
+    yield "\n## **POSITIVE IMPLEMENTATIONS**\n"
+    whole = [positive for positive in held if len(positive.findings) == positive.total]
+    part = [positive for positive in held if len(positive.findings) < positive.total]
+    for title, entries in (("Correctly Implemented", whole), ("Implemented in Part", part)):
+        if entries:
+            yield f"### **{title}:**\n"
+            yield from (f"{number}. {_positive(positive)}" for number, positive in enumerate(entries, 1))
+            yield ""
+
+
+def _positive(positive: Positive) -> str:
+    findings = positive.findings
+    share = f"{len(findings)} of {positive.total}: " if len(findings) < positive.total else ""
+    said = "; ".join(dict.fromkeys(escape(finding["message"]) for finding in findings))
+    lines = dict.fromkeys(finding["evidence"][0]["line"] for finding in findings)
+    where = f"{'line' if len(lines) == 1 else 'lines'} {', '.join(map(str, lines))}"
+    return f"**{escape(positive.rule['title'])}** - {share}{said} ({where})"
+
+
+def _scorecard(template: TemplateObject, card: ScorecardObject) -> Iterator[str]:
+    yield "\n## **SUMMARY SCORECARD**\n"
+    yield "| **Category** | **Score** | **Details** |"
+    yield "| --- | --- | --- |"
+    for row in card["categories"]:
+        detail = escape(detail_of(row["detail"], row["status"]))
+        yield f"| **{escape(row['title'])}** | {score_of(row['score'], row['status'])} | {detail} |"
+    yield ""
+    yield f"**Overall Grade: {escape(grade_sentence(card))}**"
+    sums = formula(card)
+    if sums:
+        yield f"= {sums}: the weight of each assessed row times its score, over the weights"
+    yield f"\n**Gate:** {escape(gate_sentence(template, card))}\n"
+
+
+def _readiness(readiness: ReadinessObject) -> Iterator[str]:
+    ready = "Production-Ready" if readiness["production_ready"] else "Not Production-Ready"
+    yield f"**Deployment Readiness:** **{ready}**\n"
+    general = "; ".join(escape(reason["text"]) for reason in readiness["reasons"] if reason["rule"] is None)
+    deploys = {"yes": "Stack will deploy", "no": "Stack will not deploy"}.get(
+        readiness["deploys"], "Whether the stack will deploy is not decided"
+    )
+    yield f"- {deploys}{f': {general}' if general else ''}"
+    for title, sentences in (
+        ("Features that will not work", readiness["works"]),
+        ("Not production-ready because", [reason for reason in readiness["reasons"] if reason["rule"] is not None]),
+    ):
+        if sentences:
+            yield f"- {title}:"
+            yield from (f"  - {escape(item['text'])} ({code(item['rule'] or '')})" for item in sentences)
+    if readiness["manual_steps"]:
+        yield "- Manual steps before operational use:"
+        for step in readiness["manual_steps"]:
+            yield f"  - {escape(step['text'])}; verify: {code(step['verify'])}"
+    yield "\n---\n"
+
+
+def _recommendation(options: Sequence[OptionObject]) -> Iterator[str]:
+    if not any(option["steps"] for option in options):
+        return
+    yield "\n## **RECOMMENDATION**\n"
+    for number, option in enumerate(options, 1):
+        chosen = " (Recommended)" if option["id"] == RECOMMENDED else ""
+        reach = f"; reaches {option['score']:.1f}" if option["score"] is not None else ""
+        aim = OPTION_AIMS[option["id"]]
+        yield f"### **Option {number}: {OPTION_TITLES[option['id']].title()}{chosen}**\n"
+        yield f"{aim[0].upper()}{aim[1:]}{reach}:\n"
+        for position, step in enumerate(option["steps"], 1):
+            subjects = ", ".join(map(code, step["subject"].split(", "))) if step["subject"] else ""
+            yield f"{position}. **{step['action'].capitalize()}:** {escape(step['text'])} ({code(step['rule'])}: {subjects})"
+        if not option["steps"]:
+            yield "Nothing to do."
+        yield ""
+
+
+# The page of a rule --------------------------------------------------------------------------------------------------
+
+
+def rule_page(rule: Rule, check: Callable[..., object]) -> str:
+    """Everything there is to say about a rule."""
+    return _document(_page(rule, check))
+
+
+def _page(rule: Rule, check: Callable[..., object]) -> Iterator[str]:
+    yield f"# {escape(rule.title)}\n"
+    yield f"{code(rule.id)} · {rule.severity.value} · {escape(rule.category.replace('-', ' '))}\n"
+    yield f"**Requirement:** {escape(rule.requirement)}\n"
+    yield f"- Holds: {escape(rule.holds)}."
+    yield f"- Fails: {escape(rule.fails)}."
+    yield from (f"- {line}" for line in _remarks(rule))
+    yield f"\n## Why\n\n{escape(rule.why)}\n"
+    yield "## What to do\n"
+    for number, remedy in enumerate(rule.remedies, 1):
+        plan = f" ({OPTION_TITLES[remedy.option].lower()})" if remedy.option else ""
+        yield f"{number}. {escape(remedy.title)}{plan}"
+        if remedy.snippet:
+            yield f"\n{fence(remedy.snippet, 'yaml', indent=3)}\n"
+    if rule.tradeoff:
+        yield f"\n## Trade-off\n\n{escape(rule.tradeoff)}\n"
+    yield "\n## How it is decided\n"
+    yield _paragraphs(check.__doc__ or "") + "\n"
+    if rule.arguments:
+        yield f"With the arguments of {code(rule.check)}:\n"
+        yield fence("\n".join(_argument(name, value) for name, value in rule.arguments.items()), "yaml")
+    yield from _fixtures(rule)
+    yield "\n## References\n"
+    yield from (f"- {_link(link.title, link.url)}" for link in rule.references)
+
+
+def _remarks(rule: Rule) -> Iterator[str]:
+    if rule.severity.value == "info":
+        yield "Never scored: it informs."
+    if rule.component:
+        yield f"Decides the component {code(rule.component)} of the inventory."
+    if rule.works:
+        yield f"What will not work: {escape(rule.works)}."
+    if rule.blocks_create:
+        yield "A stack that fails it cannot be created."
+    if rule.aliases:
+        yield f"Formerly {', '.join(map(code, rule.aliases))}."
+
+
+def _paragraphs(docstring: str) -> str:
+    """A docstring's paragraphs; its code spans are Markdown already."""
+    first, _, rest = docstring.strip().partition("\n")
+    lines = [first.strip(), *(line.strip() for line in rest.split("\n"))]
+    return "\n".join(visible(line).replace("``", "`").replace("<", "&lt;") for line in lines).strip()
+
+
+def _argument(name: str, value: object) -> str:
+    """One argument as YAML: flow style below the first level."""
+    if isinstance(value, Mapping) and value:
+        return "\n".join([f"{name}:", *(f"  {key}: {_flow(member)}" for key, member in value.items())])
+    return f"{name}: {_flow(value)}"
+
+
+def _flow(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _fixtures(rule: Rule) -> Iterator[str]:
+    """The failing and the passing template that prove the rule, where the repository is at hand."""
+    folder = Path(rule.path).resolve().parent.parent.parent / "fixtures" / "rules" / rule.id
+    for verdict, title in (("fail", "A template that fails"), ("pass", "A template that passes")):
+        found = _fixture(folder, verdict)
+        if found:
+            where = f"fixtures/rules/{rule.id}/{found.relative_to(folder).as_posix()}"
+            language = _LANGUAGES.get(found.suffix, ("yaml", "#"))[0]
+            yield f"\n## {title}\n\n{code(where)}\n"
+            yield fence(found.read_text(encoding="utf-8"), language)
+
+
+def _fixture(folder: Path, verdict: str) -> Path | None:
+    """The plainest fixture with a verdict: ``fail.yaml`` before ``fail-why.yaml``, a file before a folder."""
+    named = [path for path in folder.glob(f"{verdict}*") if re.split(r"[-.]", path.name)[0] == verdict]
+    files = [next(iter(sorted(path.glob("template.*"))), path) if path.is_dir() else path for path in named]
+    templates = [path for path in files if path.suffix in (".yaml", ".yml", ".json") and path.is_file()]
+    return min(
+        templates, key=lambda path: (len(path.relative_to(folder).parts), len(path.name), path.name), default=None
+    )
