@@ -418,11 +418,11 @@ def _list_rules(word: str, category: str | None, severity: str | None) -> None:
 def explain(rule: Annotated[str, typer.Argument(metavar="RULE", help="A rule's id.")]) -> None:
     """Print the page of one rule."""
     from cfaudit.render.markdown import rule_page
-    from cfaudit.rule import _nearest
+    from cfaudit.rule import nearest
 
     held = {name: row for row in load_rules(CHECKS) for name in (row.id, *row.aliases)}
     if rule not in held:
-        raise _StopError(f"there is no rule {rule!r}; {_nearest(rule, held)}")
+        raise _StopError(f"there is no rule {rule!r}; {nearest(rule, held)}")
     row = held[rule]
     page = rule_page(row, CHECKS[row.check])
     if sys.stdout.isatty():
@@ -445,7 +445,7 @@ def reference(
 
 
 def _reference_path() -> Path:
-    from cfaudit import reference as package
+    import cfaudit.reference as package
 
     return Path(package.__file__ or "").parent / "crowdfunding.yaml"
 

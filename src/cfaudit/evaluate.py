@@ -1,4 +1,4 @@
-"""Templates × Rules in, Results out; a check that crashes becomes an ERROR of its own rule only.
+"""Templates and rules in, Results out; a check that crashes becomes an ERROR of its own rule only.
 
 A template has one model per combination of undecided conditions. A finding that holds in all of them is plain, one
 that holds in some says when.
@@ -41,6 +41,7 @@ def _order(finding: Finding) -> tuple[int, int, int, str, str]:
     return (list(Outcome).index(finding.outcome), span.line, span.column, finding.subject, finding.property_path or "")
 
 
+_Place: TypeAlias = tuple[str, str | None]
 _Key: TypeAlias = tuple[str, str | None, str]
 
 
@@ -51,13 +52,13 @@ def _merged(templates: Sequence[Template], found: Sequence[tuple[Finding, ...]])
         for finding in findings:
             key = (finding.subject, finding.property_path, finding.salient)
             held.setdefault((key, finding.outcome), {}).setdefault(index, finding)
-    worst: dict[tuple[str, str | None], Outcome] = {}
-    for (key, outcome), _ in held.items():
-        place = key[:2]
-        worst[place] = min(worst.get(place, outcome), outcome, key=list(Outcome).index)
+    worse: dict[_Place, set[int]] = {}
+    for (key, outcome), by_case in held.items():
+        if outcome is not Outcome.PASS:
+            worse.setdefault(key[:2], set()).update(by_case)
     merged = []
     for (key, outcome), by_case in held.items():
-        if outcome is Outcome.PASS and worst[key[:2]] is not Outcome.PASS:
+        if outcome is Outcome.PASS and worse.get(key[:2], set()) - set(by_case):
             continue
         first = next(iter(by_case.values()))
         merged.append(first if len(by_case) == len(found) else replace(first, when=_when(templates, set(by_case))))
@@ -67,13 +68,13 @@ def _merged(templates: Sequence[Template], found: Sequence[tuple[Finding, ...]])
 def _when(templates: Sequence[Template], chosen: set[int]) -> str:
     """The conditions that set some scenarios apart from the others: "IsProd is false"."""
     vectors = [template.document.scenario.conditions for template in templates]
-    names = [name for name in vectors[0] if len({vector[name] for vector in vectors}) > 1]
+    names = [name for name in vectors[0] if len({vector.get(name) for vector in vectors}) > 1]
     for name in names:
         for value in (True, False):
-            if {index for index, vector in enumerate(vectors) if vector[name] is value} == chosen:
+            if {index for index, vector in enumerate(vectors) if vector.get(name) is value} == chosen:
                 return _phrase({name: value})
-    cases = [_phrase({name: vectors[index][name] for name in names}) for index in sorted(chosen)]
-    return " or ".join(cases)
+    cases = ({name: vectors[index][name] for name in names if name in vectors[index]} for index in sorted(chosen))
+    return " or ".join(_phrase(case) for case in cases)
 
 
 def _phrase(conditions: Mapping[str, bool]) -> str:

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from cfaudit.finding import Severity
 from cfaudit.model.declarations import Resource
+from cfaudit.model.invocations import invoked
 from cfaudit.model.names import NAME_PROPERTIES
 from cfaudit.model.template import Template
 from cfaudit.nodes import Map, Scalar, Seq, Unknown, Value
@@ -129,7 +130,7 @@ class _Matching:
     def bind(self, bind: Mapping[str, str]) -> None:
         """The configuration's word, before all evidence."""
         for component in self.components:
-            logical_id = bind.get(component.id)
+            logical_id = bind.get(component.id, "")
             if logical_id in self.template.resources:
                 self._claim(component, Facet(logical_id), "bind", domain=True)
 
@@ -294,25 +295,14 @@ def _is_schedule(template: Template, resource: Resource) -> bool:
     """A rule with a schedule that may invoke its target: by the function's permission, or by a role."""
     if not _text(resource.at("ScheduleExpression")):
         return False
-    for target in resource.at("Targets").items if isinstance(targets := resource.at("Targets"), Seq) else ():
+    targets = resource.at("Targets")
+    for target in targets.items if isinstance(targets, Seq) else ():
         arn = target.entries.get("Arn") if isinstance(target, Map) else None
-        function = template.target(arn, *_FUNCTIONS) if arn is not None else None
-        if function is not None and not _may_invoke(template, function, resource):
+        found = invoked(template, arn) if arn is not None else None
+        held = (*template.permissions_of.get(found.function, ()), *template.permissions_of.get("", ())) if found else ()
+        if found is not None and all(permission.lets("events") is False for permission in held):
             return False
     return isinstance(targets, Seq)
-
-
-_FUNCTIONS = ("AWS::Lambda::Function", "AWS::Serverless::Function", "AWS::Lambda::Alias", "AWS::Lambda::Version")
-
-
-def _may_invoke(template: Template, function: Resource, rule: Resource) -> bool:
-    named = {function.logical_id, *(edge.target for edge in template.edges_from.get(function.logical_id, ()))}
-    for permission in template.of("AWS::Lambda::Permission"):
-        if _text(permission.at("Principal")).startswith("events."):
-            targets = template.targets(permission.at("FunctionName"), *_FUNCTIONS)
-            if named.intersection(target.logical_id for target in targets):
-                return True
-    return False
 
 
 def _is_http(template: Template, api: Resource) -> bool:

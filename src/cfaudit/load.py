@@ -83,6 +83,7 @@ _KIND = re.compile(
 )
 _YAML_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _JSON_BREAK = re.compile("\r\n|[\r\n]")
+_UNUSUAL_BREAK = re.compile("[\r\x85\u2028\u2029]")
 
 
 def load(text: str, path: str) -> Source:
@@ -119,16 +120,19 @@ Format = Literal["yaml", "json"]
 
 def _lines(text: str, form: Format) -> tuple[str, ...]:
     """The lines as the reader of the format counts them: YAML 1.1 knows more line breaks than JSON."""
+    if not _UNUSUAL_BREAK.search(text):
+        return tuple(text.split("\n"))
     return tuple((_YAML_BREAK if form == "yaml" else _JSON_BREAK).split(text))
 
 
 def _excerpt(text: str, span: Span) -> str:
-    lines = _lines(text, "json" if _looks_like_json(text) else "yaml")
+    lines = _lines(text, "json" if _looks_like_json(text, span.file) else "yaml")
     return lines[span.line - 1] if span.line <= len(lines) else ""
 
 
-def _looks_like_json(text: str) -> bool:
-    return text.lstrip(" \t\r\n").startswith("{")
+def _looks_like_json(text: str, path: str) -> bool:
+    """Whether it opens as JSON does; YAML's flow style opens with a brace too, but then hardly with a quote."""
+    return bool(re.match(r"\s*\{" if path.endswith(".json") else r'\s*\{\s*["}]', text))
 
 
 class _FinalError(TemplateError):
@@ -138,7 +142,7 @@ class _FinalError(TemplateError):
 def _read(text: str, path: str) -> tuple[Node, list[Diagnostic], Format]:
     if len(text) > MAX_BYTES:
         raise TemplateError(Span(path, 1, 1, 1, 1), f"the file is larger than {MAX_BYTES:,} characters", "split it")
-    if not _looks_like_json(text):
+    if not _looks_like_json(text, path):
         return *_read_yaml(text, path), "yaml"
     try:
         return _JsonReader(text, path).document(), [], "json"
@@ -149,14 +153,16 @@ def _read(text: str, path: str) -> tuple[Node, list[Diagnostic], Format]:
             raise
         try:
             return *_read_yaml(text, path), "yaml"
-        except TemplateError as yaml_error:
-            raise max(json_error, yaml_error, key=lambda error: error.span[1:3]) from None
+        except TemplateError:
+            raise json_error from None
 
 
 # YAML ----------------------------------------------------------------------------------------------------------------
 
 
 class _Mark(Protocol):
+    @property
+    def index(self) -> int: ...
     @property
     def line(self) -> int: ...
     @property
@@ -220,7 +226,7 @@ def _read_yaml(text: str, path: str) -> tuple[Node, list[Diagnostic]]:
         for event in _events(text):
             reader.take(event)
     except yaml.MarkedYAMLError as error:
-        raise _yaml_error(error, path) from None
+        raise _yaml_error(error, text, path) from None
     if reader.root is None:
         raise NotTemplateError(Span(path, 1, 1, 1, 1), "the file holds no document", "name a CloudFormation template")
     return reader.root, reader.diagnostics
@@ -237,8 +243,11 @@ def _illegal(text: str, found: re.Match[str], path: str) -> TemplateError:
     return TemplateError(Span(path, line, column, line, column + 1), message, "remove it, or escape it")
 
 
-def _yaml_error(error: yaml.MarkedYAMLError, path: str) -> TemplateError:
-    line, column = _place(error.problem_mark or error.context_mark)
+def _yaml_error(error: yaml.MarkedYAMLError, text: str, path: str) -> TemplateError:
+    mark: _Mark | None = error.problem_mark or error.context_mark
+    if mark and error.context_mark and not text[mark.index :].strip():
+        mark = error.context_mark  # what the end of the text leaves open
+    line, column = _place(mark)
     problem = error.problem or "the text is not YAML"
     message = f"{problem} ({error.context})" if error.context else problem
     hint = next((hint for known, hint in _YAML_HINTS if known in message), "mend the YAML at this place")

@@ -9,7 +9,7 @@ from pathlib import Path
 from cfaudit.facts import External
 from cfaudit.inventory import Component, components_of
 from cfaudit.nodes import Map, Node, Scalar, Seq, Span, TemplateError
-from cfaudit.rule import RULES, RuleError, _nearest, plain, read_yaml
+from cfaudit.rule import RULES, RuleError, nearest, plain, read_yaml
 
 PROFILES = ("crowdfunding", "serverless")
 SCREENING = ("sagemaker", "waf-fraud-control", "custom")
@@ -68,7 +68,7 @@ def load_config(path: Path, text: str) -> Config:
         raise TemplateError(root.span, "a configuration is a map", f"known keys: {', '.join(_KEYS)}")
     for key, span in root.keys.items():
         if key not in _KEYS:
-            raise TemplateError(span, f"{key!r} is no key of a configuration", _nearest(key, _KEYS))
+            raise TemplateError(span, f"{key!r} is no key of a configuration", nearest(key, _KEYS))
     lines = text.splitlines()
     return Config(
         profile=_choice(root, "profile", (*PROFILES, "auto")),
@@ -101,7 +101,7 @@ def _words(root: Map[Node], key: str) -> dict[str, str]:
     found = {}
     for name, value in node.entries.items():
         if name not in known:
-            raise TemplateError(node.keys[name], f"{name!r} is no component", _nearest(name, known))
+            raise TemplateError(node.keys[name], f"{name!r} is no component", nearest(name, known))
         if not isinstance(value, Scalar):
             raise TemplateError(value.span, f"{key}.{name} is a logical id", "write one logical id")
         found[name] = value.text

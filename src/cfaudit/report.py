@@ -83,6 +83,7 @@ class RuleObject(TypedDict):
 
     id: str
     title: str
+    holds: str
     category: str
     severity: str
     verdict: str
@@ -367,6 +368,7 @@ def _rule(row: RuleScore) -> RuleObject:
     return RuleObject(
         id=rule.id,
         title=rule.title,
+        holds=rule.holds,
         category=rule.category,
         severity=rule.severity.value,
         verdict=row.result.verdict.value,

@@ -99,7 +99,7 @@ def scenarios(source: Source, scenario: Scenario) -> tuple[tuple[Scenario, ...],
         return (scenario,), ()
     names = _used_conditions(source, conditions)
     base = _Conditions(source, conditions, scenario, {})
-    if all(base.decide(name) is not None for name in names):
+    if None not in [base.decide(name) for name in names]:
         return (replace(scenario, conditions=base.vector()),), ()
     found: dict[tuple[bool | None, ...], dict[str, bool]] = {}
     cut = False
@@ -391,7 +391,7 @@ class _Resolver:
         return self._hole("function" if call.known and call.name != "Fn::Transform" else "macro", call.name, call)
 
     def _hole(self, kind: DeferredKind, name: str, call: Call) -> Unknown:
-        mentions = frozenset(_mentioned(call.argument, self._resources))
+        mentions = frozenset(_mentioned(call, self._resources))
         return Unknown(call.span, (Deferred(kind, name, mentions, _expression(call.argument)),))
 
     def _ref(self, call: Call) -> Value:

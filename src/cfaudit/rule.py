@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
-from cfaudit import rules as _rules_package
 from cfaudit.finding import Severity
 from cfaudit.nodes import Call, Map, Node, Scalar, Seq, Span, TemplateError
 
-Plain: TypeAlias = "str | int | float | bool | None | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = "str | int | float | bool | list[Plain] | dict[str, Plain] | None"
 Argument: TypeAlias = "str | int | float | bool | tuple[Argument, ...] | Mapping[str, Argument]"
 
-RULES = Path(_rules_package.__file__ or "").parent
+RULES = Path(import_module("cfaudit.rules").__file__ or "").parent
 COMPILED = Path(__file__).parent / "data" / "rules.json"
 
 OPTIONS = ("mvp", "full", "hybrid")
@@ -33,6 +34,14 @@ class RuleError(Exception):
     def __init__(self, path: Path | str, line: int, message: str) -> None:
         super().__init__(message)
         self.path, self.line = str(path), line
+
+
+class ArgumentError(ValueError):
+    """A check does not take what a rule gives it: ``argument`` is whose value is missing, unknown or ill-typed."""
+
+    def __init__(self, argument: str, message: str) -> None:
+        super().__init__(message)
+        self.argument = argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +134,13 @@ def load_rules(checks: Mapping[str, Callable[..., object]], directory: Path = RU
 
 
 Row: TypeAlias = tuple[str, dict[str, Plain], dict[str, int]]
-"""A rule as read: its path, its fields, and the line of each field."""
+"""A rule as read: its path, its fields, and the line of each field and of each of its members (``with.paths``)."""
 
 
-def compiled_rows(files: list[Path]) -> list[Row] | None:
-    """The rows compiled into the package, None when the YAML files have changed since."""
+def compiled_rows(files: list[Path], compiled: Path = COMPILED) -> list[Row] | None:
+    """The rows compiled into the package, None when there are none or the YAML files have changed since."""
     try:
-        held = json.loads(COMPILED.read_bytes())
+        held = json.loads(compiled.read_bytes())
     except OSError:
         return None
     if held["digest"] != digest(files):
@@ -146,7 +155,17 @@ def read_rows(files: Iterable[Path]) -> Iterator[Row]:
         if not isinstance(node, Map):
             raise RuleError(path, 1, "a rule is a map of fields")
         fields = {key: plain(value) for key, value in node.entries.items()}
-        yield str(path), fields, {key: span.line for key, span in node.keys.items()}
+        yield str(path), fields, dict(_line_numbers(node))
+
+
+def _line_numbers(row: Map[Node]) -> Iterator[tuple[str, int]]:
+    for field, value in row.entries.items():
+        yield field, row.keys[field].line
+        match value:
+            case Map(_, keys):
+                yield from ((f"{field}.{name}", span.line) for name, span in keys.items())
+            case Seq(items):
+                yield from ((f"{field}.{index}", item.span.line) for index, item in enumerate(items))
 
 
 def read_yaml(path: Path) -> Node:
@@ -159,14 +178,17 @@ def read_yaml(path: Path) -> Node:
         raise RuleError(path, error.span.line, str(error)) from None
 
 
+_DECIMAL = re.compile(r"[-+]?[0-9]{1,300}(?:\.[0-9]*)?(?:[eE][-+]?[0-9]{1,2})?\Z")
+
+
 def plain(node: Node) -> Plain:
     """A node as Python's own values; a tag has no meaning here and its argument is taken."""
     match node:
         case Scalar(text, _, kind):
             if kind == "bool":
                 return text.lower() in ("true", "yes", "on")
-            if kind in ("int", "float"):
-                return int(text) if kind == "int" and text.lstrip("+-").isdigit() else float(text)
+            if kind in ("int", "float") and _DECIMAL.match(text):
+                return int(text) if kind == "int" else float(text)
             return None if kind == "null" else text
         case Seq(items):
             return [plain(item) for item in items]
@@ -187,27 +209,27 @@ def _bound(row: Row, checks: Mapping[str, Callable[..., object]]) -> Rule:
     rule_id, category = Path(path).stem, Path(path).parent.name
 
     def fail(field: str, message: str) -> RuleError:
-        return RuleError(path, lines.get(field, 1), message)
+        return RuleError(path, lines.get(field) or lines.get(field.partition(".")[0], 1), message)
 
     for field in fields:
         if field not in _REQUIRED + _OPTIONAL:
-            raise fail(field, f"{field!r} is no field of a rule; {_nearest(field, _REQUIRED + _OPTIONAL)}")
+            raise fail(field, f"{field!r} is no field of a rule; {nearest(field, _REQUIRED + _OPTIONAL)}")
     for field in _REQUIRED:
         if not fields.get(field):
             raise fail(field, f"the rule has no {field!r}")
     severity = str(fields["severity"])
     if severity not in (member.value for member in Severity):
-        raise fail("severity", f"{severity!r} is no severity; {_nearest(severity, [s.value for s in Severity])}")
+        raise fail("severity", f"{severity!r} is no severity; {nearest(severity, [s.value for s in Severity])}")
     check = str(fields["check"])
     if check not in checks:
-        raise fail("check", f"there is no check {check!r}; {_nearest(check, checks)}")
+        raise fail("check", f"there is no check {check!r}; {nearest(check, checks)}")
     given = fields.get("with") or {}
     if not isinstance(given, dict):
         raise fail("with", "'with' is a map of arguments")
     try:
         arguments = bind(check, signature(checks[check]), given)
-    except ValueError as error:
-        raise fail("with", str(error)) from None
+    except ArgumentError as error:
+        raise fail(f"with.{error.argument}", str(error)) from None
 
     def text(field: str) -> str | None:
         value = fields.get(field)
@@ -222,13 +244,13 @@ def _bound(row: Row, checks: Mapping[str, Callable[..., object]]) -> Rule:
         holds=text("holds") or "",
         fails=text("fails") or "",
         why=text("why") or "",
-        remedies=tuple(_remedy(entry, fail) for entry in _entries(fields["remedies"], "remedies", fail)),
+        remedies=tuple(_remedy(*entry, fail) for entry in _entries(fields["remedies"], "remedies", fail)),
         tradeoff=text("tradeoff"),
-        references=tuple(_link(entry, fail) for entry in _entries(fields["references"], "references", fail)),
+        references=tuple(_link(*entry, fail) for entry in _entries(fields["references"], "references", fail)),
         check=check,
         arguments=arguments,
         path=path,
-        aliases=tuple(str(alias) for alias in _entries(fields.get("aliases") or [], "aliases", fail)),
+        aliases=tuple(str(alias) for _, alias in _entries(fields.get("aliases") or [], "aliases", fail)),
         positive=text("positive"),
         component=text("component"),
         works=text("works"),
@@ -239,44 +261,46 @@ def _bound(row: Row, checks: Mapping[str, Callable[..., object]]) -> Rule:
 Fail: TypeAlias = Callable[[str, str], RuleError]
 
 
-def _entries(value: Plain, field: str, fail: Fail) -> list[Plain]:
+def _entries(value: Plain, field: str, fail: Fail) -> Iterator[tuple[str, Plain]]:
+    """The members of a list field, each with the name of its place."""
     if not isinstance(value, list):
         raise fail(field, f"{field!r} is a list")
-    return value
+    yield from ((f"{field}.{index}", entry) for index, entry in enumerate(value))
 
 
-def _remedy(entry: Plain, fail: Fail) -> Remedy:
+def _remedy(place: str, entry: Plain, fail: Fail) -> Remedy:
     if not isinstance(entry, dict) or not entry.get("title") or set(entry) - {"title", "option", "action", "snippet"}:
-        raise fail("remedies", "a remedy has a title, and may have option, action and snippet")
+        raise fail(place, "a remedy has a title, and may have option, action and snippet")
     option, action = entry.get("option"), entry.get("action", "change")
     if option is not None and option not in OPTIONS:
-        raise fail("remedies", f"option is one of {', '.join(OPTIONS)}, not {option!r}")
+        raise fail(place, f"option is one of {', '.join(OPTIONS)}, not {option!r}")
     if action not in ACTIONS:
-        raise fail("remedies", f"action is one of {', '.join(ACTIONS)}, not {action!r}")
+        raise fail(place, f"action is one of {', '.join(ACTIONS)}, not {action!r}")
     snippet = entry.get("snippet")
     title = " ".join(str(entry["title"]).split())
     return Remedy(title, str(option) if option else None, str(action), str(snippet) if snippet else None)
 
 
-def _link(entry: Plain, fail: Fail) -> Link:
+def _link(place: str, entry: Plain, fail: Fail) -> Link:
     if not isinstance(entry, dict) or set(entry) != {"title", "url"}:
-        raise fail("references", "a reference has a title and a url")
+        raise fail(place, "a reference has a title and a url")
     return Link(str(entry["title"]), str(entry["url"]))
 
 
 def bind(check: str, declared: Signature, given: Mapping[str, Plain]) -> dict[str, Argument]:
-    """The arguments of a rule as its check wants them. Raises ValueError for a missing, unknown or ill-typed one."""
+    """The arguments of a rule as its check wants them. Raises ``ArgumentError`` where they do not fit."""
     for name in given:
         if name not in declared:
-            raise ValueError(f"the check {check!r} takes no {name!r}; {_nearest(name, declared)}")
+            raise ArgumentError(name, f"the check {check!r} takes no {name!r}; {nearest(name, declared)}")
     for name, (_, required) in declared.items():
         if required and name not in given:
-            raise ValueError(f"the check {check!r} needs {name!r}")
+            raise ArgumentError(name, f"the check {check!r} needs {name!r}")
     bound: dict[str, Argument] = {}
     for name, value in given.items():
         converted = _convert(value, declared[name][0])
         if converted is None:
-            raise ValueError(f"{name!r} of the check {check!r} is a {declared[name][0]}, not {value!r}")
+            kind = declared[name][0]
+            raise ArgumentError(name, f"{name!r} of the check {check!r} is a {kind}, not {value!r}")
         bound[name] = converted
     return bound
 
@@ -309,7 +333,8 @@ def _word(value: Plain) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What the writer of an unknown word may have meant."""
     from difflib import get_close_matches
 
     close = get_close_matches(word, list(known), 1, 0.5)

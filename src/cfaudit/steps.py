@@ -8,7 +8,8 @@ from functools import cache
 from typing import NamedTuple
 
 from cfaudit.model.declarations import Resource
-from cfaudit.model.reliance import grants
+from cfaudit.model.iam import Grant
+from cfaudit.model.reliance import Naming, grants, naming, workloads
 from cfaudit.model.template import Template
 from cfaudit.nodes import Map, Scalar, Seq, Span, Unknown, Value
 from cfaudit.rule import RULES, Plain, RuleError, plain, read_yaml
@@ -21,7 +22,8 @@ class Step:
     """Something no template can do.
 
     Needed by a resource of one of ``types`` (where the property at ``where[type]`` has one of ``values``) unless a
-    resource of ``automated_by`` refers to it, by a grant of one of ``actions``, or when one of ``rules`` fails.
+    resource of ``automated_by`` refers to it; where none is declared, by a grant of one of ``actions``; and when one
+    of ``rules`` fails.
     """
 
     id: str
@@ -78,11 +80,21 @@ def needed(template: Template, steps: tuple[Step, ...]) -> Iterator[tuple[Step, 
 
 def needs(template: Template, steps: tuple[Step, ...]) -> Iterator[Need]:
     """The same with the lines that say so, and those that only deploy time can decide."""
+    running = workloads(template)
     for step in steps:
-        for resource in template.of(*step.types):
+        declared = list(template.of(*step.types))
+        for resource in declared:
             yield from _declared(template, step, resource)
-        for grant in grants(template, step.actions) if step.actions else ():
-            yield Need(step, grant.principal.resource, grant.action.span, True)
+        for grant in grants(template, step.actions) if not declared else ():
+            certain = grant.principal.logical_id in running and not _elsewhere(template, step, grant)
+            yield Need(step, grant.principal.resource, grant.action.span, certain)
+
+
+def _elsewhere(template: Template, step: Step, grant: Grant) -> bool:
+    """Whether a grant names a resource of another stack, whose step it then is."""
+    service = grant.action.text.partition(":")[0].lower()
+    named = [naming(template, element, service, step.types) for element in grant.statement.resources]
+    return Naming.ELSEWHERE in named or Naming.LITERAL in named
 
 
 def _declared(template: Template, step: Step, resource: Resource) -> Iterator[Need]:

@@ -60,8 +60,7 @@ def _dimensioned(
             f"names no {dimensions[space]}, so it watches {name} of {space} over everything in the account and Region"
         )
     return Outcome.FAIL, (
-        f"names no {dimensions[space]}, so it watches no resource of this stack: {name} of {space} is published per "
-        f"{dimensions[space]}"
+        f"has no dimension such as {dimensions[space]}, so it watches nothing: {space} publishes {name} only with one"
     )
 
 

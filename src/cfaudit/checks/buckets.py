@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cfaudit.facts import Facts
-from cfaudit.finding import Evidence, Finding, Outcome, judged
+from cfaudit.finding import Evidence, Finding, Outcome, Severity, judged
 from cfaudit.model.buckets import is_scratch, is_website
 from cfaudit.model.declarations import Resource
 from cfaudit.model.delivery import bucket_origins
@@ -17,15 +17,16 @@ from cfaudit.nodes import Absent, Map, Scalar, Unknown, Value, strings, truth
 _BLOCK = "PublicAccessBlockConfiguration"
 _FLAGS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
 _PUBLIC_ACLS = ("PublicRead", "PublicReadWrite", "AuthenticatedRead")
-_NEW_BUCKET = "the bucket was created after April 2023, since when S3 blocks public access to new buckets by default"
+_NEW_BUCKET = "the bucket is created after April 2023, since when S3 blocks public access to new buckets by default"
 
 
 def private_bucket(template: Template, facts: Facts) -> Iterator[Finding]:
     """Public access to every bucket must be blocked.
 
     A `PublicAccessBlockConfiguration` must turn all four settings on; one that is not mentioned is off. A bucket
-    without the property passes, because S3 blocks public access to every new bucket by default, unless the template
-    itself asks for public access: a public canned ACL, or a bucket policy that allows everyone without a condition.
+    without the property is not blocked by the stack but by S3's default for buckets created since April 2023, which
+    anybody may turn off unnoticed: a gap of low severity, unless the template itself asks for public access (a public
+    canned ACL, or a bucket policy that allows everyone without a condition).
     """
     policies = bucket_policies(template)
     for bucket in template.of("AWS::S3::Bucket"):
@@ -39,7 +40,7 @@ def _block(bucket: Resource) -> Finding:
     states = {flag: truth(bucket.at(f"{_BLOCK}.{flag}")) for flag in _FLAGS}
     off = [flag for flag, state in states.items() if state is False]
     if off:
-        message = f"{bucket.logical_id} does not fully block public access: {', '.join(off)} off"
+        message = f"{bucket.logical_id} does not fully block public access (off: {', '.join(off)})"
         more = [Evidence(bucket.where(f"{_BLOCK}.{flag}"), f"{flag} is off") for flag in off[1:]]
         return judged(Outcome.FAIL, bucket, f"{_BLOCK}.{off[0]}", message, more=more, note=f"{off[0]} is off")
     if None in states.values():
@@ -61,8 +62,8 @@ def _default_block(bucket: Resource, policies: tuple[Resource, ...]) -> Finding:
     if isinstance(acl, Unknown):
         message = f"Which ACL {name} gets is known at deploy time only"
         return judged(Outcome.UNKNOWN, bucket, "AccessControl", message)
-    message = f"{name} leaves S3's default in place, which blocks all public access"
-    return judged(Outcome.PASS, bucket, _BLOCK, message, assumed=(_NEW_BUCKET,))
+    message = f"{name} does not block public access itself; only S3's default for new buckets does"
+    return judged(Outcome.FAIL, bucket, _BLOCK, message, severity=Severity.LOW, assumed=(_NEW_BUCKET,))
 
 
 def _allows_everyone(statement: ResourceStatement) -> bool:
@@ -248,7 +249,7 @@ def bucket_lifecycle(template: Template, facts: Facts) -> Iterator[Finding]:
         if is_website(bucket):
             continue
         path, name = "LifecycleConfiguration", bucket.logical_id
-        states = [value for _, value in bucket.each(f"{path}.Rules.*.Status")]
+        states = [value for _, value in bucket.each(f"{path}.Rules.*.Status") if not isinstance(value, Absent)]
         if any(isinstance(state, Scalar) and state.text == "Enabled" for state in states):
             yield judged(Outcome.PASS, bucket, path, f"{name} has a lifecycle rule")
         elif any(isinstance(state, Unknown) for state in states):

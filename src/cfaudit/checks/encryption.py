@@ -216,5 +216,3 @@ def _bucket_name(location: Value) -> Value:
     if isinstance(location, Scalar):
         return Scalar(location.text.removeprefix("s3://").partition("/")[0], location.span)
     return location
-
-

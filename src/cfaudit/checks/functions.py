@@ -124,7 +124,7 @@ def _deviation(actual: str, required: str, day: date) -> str:
     language, version = _version(actual)
     wanted, wanted_version = _version(required)
     if language != wanted:
-        return f"another language than the required {required}"
+        return f"another runtime than the required {required}, and no newer version of it"
     if version < wanted_version:
         return f"older than the required {required}"
     found, before = data.runtime(actual), data.runtime(required)
@@ -133,12 +133,9 @@ def _deviation(actual: str, required: str, day: date) -> str:
     outcome, state = _support(found, day)
     if outcome is Outcome.FAIL:
         return f"newer than the required {required}, but {state}"
-    gone = f", while {required} is {_support(before, day)[1]}" if before and _is_over(before, day) else ""
+    over = before is not None and _support(before, day)[0] is Outcome.FAIL
+    gone = f", while {required} has been deprecated since {before.deprecated}" if before and over else ""
     return f"an improvement over the required {required}: newer and {state}{gone}"
-
-
-def _is_over(runtime: data.Runtime, day: date) -> bool:
-    return _support(runtime, day)[0] is Outcome.FAIL
 
 
 def _version(runtime: str) -> tuple[str, tuple[int, ...]]:
@@ -157,8 +154,8 @@ def function_network(
     """The functions that fill the given components (all functions, if none does) must have subnets and security groups.
 
     Empty lists put a function into no network. Functions of a capacity provider run in its network. Functions behind
-    custom resources are not judged. A list that a macro or a parameter without default fills is unknown, unless the
-    parameter's type is a list of subnets or security groups, which cannot be empty.
+    custom resources, and at the edge of CloudFront, are not judged. A list that a macro or a parameter without default
+    fills is unknown, unless the parameter's type is a list of subnets or security groups, which cannot be empty.
     """
     states: dict[Outcome, list[Function]] = {}
     for function in _meant(template, facts, functions):
@@ -191,7 +188,7 @@ _NETWORKS = (
 def _meant(template: Template, facts: Facts, components: tuple[str, ...]) -> list[Function]:
     bound = [facts.bound(template, component) for component in components]
     ids = [found.logical_id for found in bound if found and found.logical_id in template.functions]
-    helpers = template.custom_resource_functions
+    helpers = template.custom_resource_functions | template.edge_functions
     return [template.functions[name] for name in ids or template.functions if ids or name not in helpers]
 
 

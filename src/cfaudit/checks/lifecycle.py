@@ -7,31 +7,46 @@ from collections.abc import Iterator
 from cfaudit import data
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
+from cfaudit.model.declarations import Resource
 from cfaudit.model.template import Template
+from cfaudit.nodes import Span
 
 
 def open_services(template: Template, facts: Facts) -> Iterator[Finding]:
     """No declared type may belong to a service that is sunset or shut down on the day of the audit.
 
-    Status and day are AWS's own, from the resource type's schema. Sunset means that new customers are refused, shut
-    down that the service is gone; maintenance is neither. A day in the future is said, and passes. A member of
-    Resources whose type only a macro or a preprocessor knows is unknown.
+    Status and day stand in the resource type's schema; maintenance is neither. A day in the future is said, and passes.
+    What a macro or a preprocessor may declare is unknown.
     """
-    ended = False
+    held: dict[tuple[str, data.Lifecycle], list[Resource]] = {}
     for resource in template.resources.values():
         end = data.lifecycle(resource.type) if resource.type else None
-        if not resource.type:
-            message = f"only deploy time knows the type of {resource.logical_id}"
-            yield judged(Outcome.UNKNOWN, resource, None, message)
-        elif end and end.status != "maintenance":
-            how = "shut down" if end.status == "shutdown" else "sunset"
-            due = end.date is None or end.date <= facts.as_of
-            since = f"{' since' if due else ' from'} {end.date.isoformat()}" if end.date else ""
-            message = f"{resource.logical_id} is of a service that is {how}{since}: {resource.type}"
-            kind = resource.body.entries.get("Type")
-            span = resource.body.keys["Type"].to(kind.span) if kind is not None else resource.span
-            yield judged(Outcome.FAIL if due else Outcome.PASS, resource, None, message, span=span)
-            ended = ended or due
-    if not ended and template.resources:
+        if end and end.status != "maintenance":
+            held.setdefault((resource.type.rpartition("::")[0], end), []).append(resource)
+    ended = False
+    for (service, end), resources in held.items():
+        due = end.date is None or end.date <= facts.as_of
+        ended = ended or due
+        yield _ending(service, end, resources, due)
+    if not ended and (template.resources or template.macros):
         message = "no declared type is of a service that is sunset or shut down"
-        yield Finding(Outcome.PASS, "template", message, (Evidence(template.span, message),))
+        outcome = Outcome.PASS
+        if template.macros:
+            message, outcome = f"{message}, but {template.macros[0].name} may declare more", Outcome.UNKNOWN
+        yield Finding(outcome, "template", message, (Evidence(template.span, message),))
+
+
+def _ending(service: str, end: data.Lifecycle, resources: list[Resource], due: bool) -> Finding:
+    """One finding for all resources of a service."""
+    how = "shut down" if end.status == "shutdown" else "sunset"
+    when = f" ({end.date.isoformat()})" if end.date else ""
+    names = ", ".join(resource.logical_id for resource in resources)
+    message = f"{names} {'is' if len(resources) == 1 else 'are'} of {service}, which AWS's schemas list as {how}{when}"
+    first, *others = [Evidence(_type_of(resource), f"{resource.logical_id} is of it") for resource in resources]
+    outcome = Outcome.FAIL if due else Outcome.PASS
+    return judged(outcome, resources[0], None, message, span=first.span, more=others, salient=service)
+
+
+def _type_of(resource: Resource) -> Span:
+    kind = resource.body.entries.get("Type")
+    return resource.body.keys["Type"].to(kind.span) if kind is not None else resource.span

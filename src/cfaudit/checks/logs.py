@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
+from cfaudit.model.declarations import Resource
 from cfaudit.model.functions import Function
 from cfaudit.model.logs import LOG_GROUP, LogDestination, functions_logging_to, waits_for
 from cfaudit.model.template import Template
@@ -31,25 +32,23 @@ def log_group_order(template: Template, facts: Facts) -> Iterator[Finding]:
         if waits_for(template, name, group.logical_id):
             outcome, message = Outcome.PASS, f"{group.logical_id} is created before {name}"
         else:
-            may_create = _may_create_groups(template, destination.function)
-            relation = "after" if waits_for(template, group.logical_id, name) else "in no order with"
+            may_create = _may_create_groups(template, destination.function, group)
+            relation = "after" if waits_for(template, group.logical_id, name) else "in no set order with"
             outcome = {True: Outcome.FAIL, False: Outcome.PASS, None: Outcome.UNKNOWN}[may_create]
             message = f"{group.logical_id} is created {relation} {name}, {_WHO_CREATES[may_create]}"
         yield judged(outcome, group, "LogGroupName", message, more=more, salient=name)
 
 
 _WHO_CREATES = {
-    True: "whose role lets Lambda create a group of that name first",
+    True: "whose role lets Lambda create a log group of that name first",
     False: "whose role does not let Lambda create it",
     None: "and whether its role lets Lambda create it is decided elsewhere",
 }
 
 
-def _may_create_groups(template: Template, function: Function) -> bool | None:
-    if function.serverless and function.principal == function.logical_id:
-        return True  # SAM attaches AWSLambdaBasicExecutionRole
+def _may_create_groups(template: Template, function: Function, group: Resource | None = None) -> bool | None:
     principal = template.principals.get(function.principal) if function.principal else None
-    return principal.allows(_CREATE) if principal else None
+    return principal.allows(_CREATE, template, group) if principal else None
 
 
 # Retention -----------------------------------------------------------------------------------------------------------
@@ -60,8 +59,8 @@ def log_retention(template: Template, facts: Facts) -> Iterator[Finding]:
     `Custom::LogRetention`, as the CDK makes it).
 
     For a function without log group Lambda makes one that never expires. A group that another stack declares, a name
-    that only deploy time knows, and a function whose role may not create log groups are unknown. Groups of the class
-    DELIVERY have a fixed retention and pass.
+    that only deploy time knows, a function whose role may not create log groups, and one at the edge of CloudFront are
+    unknown. Groups of the class DELIVERY have a fixed retention and pass.
     """
     for group in template.of(LOG_GROUP):
         name, days = group.logical_id, group.at("RetentionInDays")
@@ -107,6 +106,8 @@ def _undeclared(template: Template, facts: Facts, destination: LogDestination, c
         more = (Evidence(group.where("LogGroupName"), "a log group whose name only deploy time knows"),)
     elif not isinstance(destination.configured, Absent):
         message = f"{name} logs to a group that is not declared here"
+    elif name in template.edge_functions:
+        message = f"{name} logs in the Regions where CloudFront runs it, and no template shows those log groups"
     elif elsewhere:
         message = f"{name} has no log group here; one is declared in another stack: {elsewhere.reason}"
         more = (Evidence(elsewhere.span, "the configuration says so", elsewhere.text),)

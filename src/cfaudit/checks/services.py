@@ -42,6 +42,7 @@ class _Backing(NamedTuple):
     hints: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
     workarounds: tuple[str, ...] = ()
+    closed: str = ""
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -71,6 +72,7 @@ def fraud_screening(
     *,
     component: str,
     service: str,
+    closed: str,
     calls: tuple[str, ...],
     creators: tuple[str, ...],
     variables: tuple[str, ...],
@@ -90,7 +92,7 @@ def fraud_screening(
     if facts.screening is not None:
         yield _configured(component, facts.screening, f"contributions are screened by {facts.screening.value}")
         return
-    backing = _Backing(component, service, calls, creators, parts, links, variables)
+    backing = _Backing(component, service, calls, creators, parts, links, variables, closed=closed)
     if not any(True for _ in template.of(*backing.types)) and not _lines(template, backing):
         yield from _substituted(template, facts, component, substitutes, screener)
         return
@@ -106,7 +108,7 @@ def _substituted(
     if not facts.requires(component) and not facts.elsewhere(component=component):
         return
     places = [
-        (grant.action.span, f"{grant.principal.logical_id} may {grant.action.text}")
+        (grant.action.span, f"granted to {grant.principal.logical_id}")
         for grant in grants(template, substitutes)
     ]
     bound = facts.bound(template, screener)
@@ -214,7 +216,7 @@ def _templates(template: Template, facts: Facts, actions: tuple[str, ...]) -> It
     grant = named[0]
     holder, subject = grant.statement.holder, grant.principal.logical_id
     found = next(template.of(*kinds), None)
-    places = [Evidence(each.action.span, f"{each.principal.logical_id} may {each.action.text}") for each in named]
+    places = [Evidence(each.action.span, f"granted to {each.principal.logical_id}") for each in named]
     if found:
         message, outcome = f"{subject} sends the declared template {found.logical_id}", Outcome.PASS
     elif _hidden(template) or facts.elsewhere(types=kinds):
@@ -300,10 +302,11 @@ def _backed(template: Template, facts: Facts, backing: _Backing) -> Iterator[Fin
     told_of += [
         Evidence(other.span, f"{other.logical_id} stands in for it") for other in template.of(*backing.workarounds)
     ]
-    wanted = " and no ".join(backing.parts)
+    names = list(backing.parts)
+    wanted = " and no ".join(names if len(names) < 4 else names[:1])
     message = f"{_who(lines, backing.service)}no {wanted} is declared{_closed(backing, facts)}"
     open_end = _open_end(template, facts, backing, lines)
-    if open_end:
+    if open_end and not facts.elsewhere(component=component, types=backing.types):
         yield _about(Outcome.UNKNOWN, component, f"{message}: {open_end}", told_of or [_nothing(template)])
         return
     yield from _absent(template, facts, component, message, told_of, backing.types)
@@ -466,7 +469,7 @@ def _who(lines: list[_Line], service: str) -> str:
     listeners = list(dict.fromkeys(line.subject for line in lines if line.kind != "call"))
     names = list(dict.fromkeys(line.kind for line in lines if line.kind != "call"))
     calls = [f"{_and(callers)} may call {service}"] if callers else []
-    tells = [f"{_and(listeners)} {'is' if len(listeners) == 1 else 'are'} told {_and(names)}"] if listeners else []
+    tells = [f"{_and(listeners)} {'has' if len(listeners) == 1 else 'have'} {_and(names)}"] if listeners else []
     return " and ".join(calls + tells) + ", but "
 
 
@@ -475,10 +478,8 @@ def _and(names: list[str]) -> str:
 
 
 def _closed(backing: _Backing, facts: Facts) -> str:
-    """What the service's life cycle adds to the message."""
-    for kind in backing.types:
-        end = data.lifecycle(kind)
-        if end and end.status != "maintenance" and end.date and end.date <= facts.as_of:
-            how = "is shut down" if end.status == "shutdown" else "takes no new customers"
-            return f"; the service {how} since {end.date.isoformat()}"
+    """What the service's end adds to the message: the rule says how it is closed, its schemas since when."""
+    ends = [end for kind in backing.types if (end := data.lifecycle(kind))]
+    if backing.closed and ends and ends[0].date and ends[0].date <= facts.as_of:
+        return f"; {backing.service} {backing.closed} since {ends[0].date.isoformat()}"
     return ""

@@ -14,9 +14,10 @@ _IAM = "AWS::IAM::"
 _HANDS_ON = ("AWS::CloudFormation::Stack", "AWS::Serverless::Application", "AWS::SSM::Parameter")
 _READS_BY_TABLE = ("AWS::OSIS::Pipeline", "Custom::DynamoDBReplica")
 """These read the stream although they are told the table only."""
+_READERS = ("AWS::Lambda::EventSourceMapping", "AWS::Pipes::Pipe")
 
 
-def stream_consumers(template: Template, facts: Facts, *, paths: tuple[str, ...]) -> Iterator[Finding]:
+def stream_consumers(template: Template, facts: Facts, *, types: tuple[str, ...]) -> Iterator[Finding]:
     """Every table that has a stream must have a reader of it.
 
     A reader is any resource but a policy that refers to the stream's ARN: an event source mapping, a pipe, an event of
@@ -24,11 +25,15 @@ def stream_consumers(template: Template, facts: Facts, *, paths: tuple[str, ...]
     policy) or that a principal other than a function's role may read is unknown. A global table with several replicas
     passes: DynamoDB replicates through the stream, unless the replicas are strongly consistent.
     """
-    for table in template.of(*paths):
+    for table in template.of(*types):
         stream = table.at("StreamSpecification")
         if isinstance(stream, Absent):
             continue
         outcome, message, more = _consumed(template, table)
+        external = facts.elsewhere(types=_READERS)
+        if outcome is Outcome.FAIL and external:
+            outcome, message = Outcome.UNKNOWN, f"{message} here; readers are in another stack: {external.reason}"
+            more = (Evidence(external.span, "the configuration says so", external.text),)
         yield judged(outcome, table, "StreamSpecification", message, more=more)
 
 

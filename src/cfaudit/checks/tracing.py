@@ -20,9 +20,11 @@ def tracing(
 
     SAM's Globals count. A role that SAM makes for the resource gets the permission from SAM. A setting that only
     deploy time knows is unknown, and so is the permission where the role, or a policy attached to it, is not declared
-    in this template.
+    in this template. Functions at the edge of CloudFront, which cannot be traced, are not judged.
     """
     for resource in template.of(*paths):
+        if resource.logical_id in template.edge_functions:
+            continue
         subject: Resource | Function = template.functions.get(resource.logical_id, resource)
         path = paths[resource.type]
         set_to = subject.at(path)
@@ -40,7 +42,7 @@ def tracing(
 
 def _instead(value: Value) -> str:
     if isinstance(value, Scalar) and value.text == "PassThrough":
-        return ": with PassThrough it only continues traces that its caller has begun"
+        return ": PassThrough only passes the trace of its caller on"
     return ""
 
 
@@ -48,11 +50,7 @@ def _permitted(
     template: Template, resource: Resource, actions: tuple[str, ...]
 ) -> tuple[Outcome, str, tuple[Evidence, ...]]:
     name = resource.logical_id
-    role = _role(resource)
-    if isinstance(role, Absent) and resource.type.startswith("AWS::Serverless::"):
-        return Outcome.PASS, f"{name} is traced, and SAM lets its role send traces", ()
-    owner = role_of(template, role) if isinstance(role, (Scalar, Unknown)) else None
-    principal = template.principals.get(owner) if owner else None
+    principal = template.principals.get(_owner(template, resource) or "")
     if principal is None:
         message = f"{name} is traced, but its role, which must allow {actions[0]}, is not declared here"
         return Outcome.UNKNOWN, message, ()
@@ -60,12 +58,18 @@ def _permitted(
     evidence = (Evidence(principal.resource.span, f"the role of {name}"),)
     missing = [action for action, answer in answers.items() if answer is False]
     if missing:
-        return Outcome.FAIL, f"{name} is traced, but {owner} does not allow {' and '.join(missing)}", evidence
+        return Outcome.FAIL, f"{name} is traced, but its role does not allow {' and '.join(missing)}", evidence
     if None in answers.values():
-        return Outcome.UNKNOWN, f"{name} is traced; a policy of {owner} that is not declared here decides", evidence
-    return Outcome.PASS, f"{name} is traced, and {owner} may send traces", evidence
+        return Outcome.UNKNOWN, f"{name} is traced, if a policy that is not shown here lets its role send", evidence
+    return Outcome.PASS, f"{name} is traced, and its role may send traces", evidence
 
 
-def _role(resource: Resource) -> Value:
-    role = resource.at("Role")
-    return resource.at("RoleArn") if isinstance(role, Absent) else role
+def _owner(template: Template, resource: Resource) -> str | None:
+    """The principal that the resource runs as; SAM makes a role for one that names none."""
+    function = template.functions.get(resource.logical_id)
+    if function is not None:
+        return function.principal
+    role = next((resource.at(path) for path in ("RoleArn", "Role") if not isinstance(resource.at(path), Absent)), None)
+    if role is None:
+        return resource.logical_id
+    return role_of(template, role) if isinstance(role, (Scalar, Unknown)) else None

@@ -149,6 +149,18 @@ def operation(action: str) -> Operation | None:
     return Operation(name, tuple(instead), None if source is None else table["sources"][source])
 
 
+def operations(service: str) -> tuple[str, ...]:
+    """A service prefix in, the names of its API operations that are no IAM actions out, as AWS writes them."""
+    prefix = service.lower() + ":"
+    table = _not_actions()["operations"]
+    return tuple(entry[0].partition(":")[2] for key, entry in table.items() if key.startswith(prefix))
+
+
+def is_word_of_actions(word: str) -> bool:
+    """A word in, whether the name of any IAM action has these letters in this case (`Item` has, `Itme` has not) out."""
+    return word.encode() in _iam()
+
+
 def replacement_actions(action: str) -> tuple[str, ...] | None:
     """`service:Name` in, the actions that authorise that operation out; None: not known to be a mere operation."""
     found = operation(action)

@@ -113,6 +113,8 @@ def covers(
     tails = _TAILS.get(resource.type)
     if tails is None:
         return _untabled(element, pieces, template, resource)
+    if isinstance(element, Unknown) and _names_peer(element, template, resource):
+        return False
     tail = re.sub(f"\x01{resource.logical_id}\\|[^\x02]*\x02", f"\x01{resource.logical_id}|\x02", pieces[5])
     tail = f"{tail[:-2]}*" if resource.type == "AWS::Logs::LogGroup" and tail.endswith(":*") else tail
     answers = [
@@ -121,6 +123,13 @@ def covers(
         if meets(_atoms(pieces[2], loose=True), _atoms(service))
     ]
     return True if True in answers else None if None in answers else False
+
+
+def _names_peer(element: Unknown, template: Declarations, resource: Resource) -> bool:
+    """Whether an ARN is built from the name of another resource of the same type."""
+    named = [template.resources[r.logical_id] for r in element.references if r.logical_id in template.resources]
+    types = {peer.logical_id: peer.type for peer in named}
+    return resource.type in types.values() and resource.logical_id not in types
 
 
 def _relative(element: Unknown, template: Declarations, resource: Resource) -> str | None:

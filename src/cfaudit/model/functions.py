@@ -95,14 +95,24 @@ def _merged(own: Value, shared: Value) -> Value:
 
 def functions(template: Declarations) -> Mapping[str, Function]:
     """Every function of the template by logical id, in template order."""
-    shared = template.document.globals.entries.get("Function")
     found = {}
     for resource in template.of(*FUNCTION_TYPES):
-        defaults = shared if resource.type == "AWS::Serverless::Function" and isinstance(shared, Map) else None
-        found[resource.logical_id] = Function(
-            resource, _principal(template, resource), tuple(_variables(resource, defaults)), defaults
-        )
+        defaults = _defaults(template, resource)
+        variables = tuple(_variables(resource, defaults))
+        found[resource.logical_id] = Function(resource, _principal(template, resource), variables, defaults)
     return found
+
+
+def _defaults(template: Declarations, resource: Resource) -> Map[Value] | None:
+    """What SAM's Globals say of a function, without the properties that its ``IgnoreGlobals`` names (``*``: all)."""
+    shared = template.document.globals.entries.get("Function")
+    if resource.type != "AWS::Serverless::Function" or not isinstance(shared, Map):
+        return None
+    ignored = {name.text for name in strings(resource.attribute("IgnoreGlobals")) if isinstance(name, Scalar)}
+    if "*" in ignored:
+        return None
+    kept = {name: value for name, value in shared.entries.items() if name not in ignored}
+    return Map(kept, {name: span for name, span in shared.keys.items() if name not in ignored}, shared.span)
 
 
 def _principal(template: Declarations, resource: Resource) -> str | None:
@@ -141,3 +151,32 @@ def custom_resource_functions(template: Declarations, found: Mapping[str, Functi
         if _RESPONSE_MODULE.search(text.text if isinstance(text, Scalar) else text.known_text)
     }
     return frozenset(served | answering)
+
+
+def edge_functions(template: Declarations, found: Mapping[str, Function]) -> frozenset[str]:
+    """Functions that CloudFront runs, by association with a distribution or by their role's trust.
+
+    They have no VPC, no tracing and log groups in other Regions.
+    https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-at-edge-function-restrictions.html
+    """
+    associated = {
+        edge.target
+        for distribution in template.of("AWS::CloudFront::Distribution")
+        for edge in template.edges_from.get(distribution.logical_id, ())
+        if "LambdaFunctionAssociations" in edge.path
+    }
+    versions = {
+        target.logical_id
+        for name in associated
+        if name in template.resources
+        for target in template.targets(template.resources[name].at("FunctionName"), *FUNCTION_TYPES)
+    }
+    trusting = {name for name, function in found.items() if function.principal and _trusts_edge(template, function)}
+    return frozenset((associated | versions | trusting) & found.keys())
+
+
+def _trusts_edge(template: Declarations, function: Function) -> bool:
+    role = template.resources[function.principal or ""]
+    services = (value for _, value in role.each("AssumeRolePolicyDocument.Statement.*.Principal.Service"))
+    texts = (text for value in services for text in strings(value))
+    return any(isinstance(text, Scalar) and text.text == "edgelambda.amazonaws.com" for text in texts)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple, TypeAlias
 
 from cfaudit import data
 from cfaudit.model.arn import covers
@@ -107,14 +107,16 @@ class Grant:
 class Principal:
     """A role, user or group (or the implicit role of a SAM function), or a policy that is attached to none of them.
 
-    ``opaque`` are policies whose statements this template does not show (a managed policy of another stack);
-    ``guards`` are the resource-based policies of the template by the logical id of what they guard.
+    ``opaque`` are policies whose statements this template does not show (a managed policy of another stack), and
+    among them ``unread`` are those that stand in it all the same but only deploy time knows; ``guards`` are the
+    resource-based policies of the template by the logical id of what they guard.
     """
 
     logical_id: str
     resource: Resource
     statements: tuple[Statement, ...]
     opaque: tuple[Value, ...] = ()
+    unread: tuple[Value, ...] = ()
     guards: Mapping[str, tuple[Statement, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def grants(self, service: str) -> Iterator[Grant]:
@@ -224,21 +226,35 @@ def reaches(statement: Statement, template: Declarations, resource: Resource, pa
 # Gathering -----------------------------------------------------------------------------------------------------------
 
 
+class Unread(NamedTuple):
+    """A part of a policy of this template that only deploy time knows: a macro, a parameter, text."""
+
+    value: Value
+
+
+Entry: TypeAlias = "Statement | Unread | Value"
+
+
 @dataclass(slots=True)
 class _Held:
     """What one principal holds, while it is gathered."""
 
     statements: list[Statement] = field(default_factory=list)
     opaque: list[Value] = field(default_factory=list)
+    unread: list[Value] = field(default_factory=list)
 
-    def add(self, policy: Iterable[Statement | Value]) -> None:
+    def add(self, policy: Iterable[Entry]) -> None:
         """Take over statements and what is not shown, each once."""
         for entry in policy:
             if isinstance(entry, Statement):
                 if entry not in self.statements:
                     self.statements.append(entry)
-            elif entry not in self.opaque:
-                self.opaque.append(entry)
+                continue
+            value = entry.value if isinstance(entry, Unread) else entry
+            if value not in self.opaque:
+                self.opaque.append(value)
+            if isinstance(entry, Unread) and value not in self.unread:
+                self.unread.append(value)
 
 
 def principals(template: Declarations) -> Mapping[str, Principal]:
@@ -263,7 +279,9 @@ def principals(template: Declarations) -> Mapping[str, Principal]:
     _connect(template, held)
     guards = resource_policies(template)
     return {
-        name: Principal(name, template.resources[name], tuple(entry.statements), tuple(entry.opaque), guards)
+        name: Principal(
+            name, template.resources[name], tuple(entry.statements), tuple(entry.opaque), tuple(entry.unread), guards
+        )
         for name, entry in held.items()
     }
 
@@ -298,7 +316,7 @@ def _attach_managed(template: Declarations, held: Mapping[str, _Held]) -> set[st
     return attached
 
 
-def _aws_policy(value: Value, holder: Resource) -> Iterator[Statement | Value]:
+def _aws_policy(value: Value, holder: Resource) -> Iterator[Entry]:
     """The statements of AWS's managed policy that a value names, or the value itself."""
     arn = _managed_arn(value)
     known = data.managed_policy(arn) if arn else None
@@ -373,28 +391,28 @@ def _joined(parts: Iterable[Part], span: Span) -> Scalar | Unknown:
     return Scalar("".join(texts), span) if len(texts) == len(merged) else Unknown(span, tuple(merged))
 
 
-def _inline(resource: Resource) -> Iterator[Statement | Value]:
+def _inline(resource: Resource) -> Iterator[Entry]:
     policies = resource.at("Policies")
     if not isinstance(policies, (Seq, Absent)):
-        yield policies
+        yield Unread(policies)
     for policy in policies.items if isinstance(policies, Seq) else ():
         if isinstance(policy, Map):
             document, _ = descend(policy, policy.span, ["PolicyDocument"])
             yield from _document(document, resource, policy.entries.get("PolicyName", Absent(policy.span)))
         else:
-            yield policy
+            yield Unread(policy)
 
 
-def _document(document: Value, holder: Resource, name: Value) -> Iterator[Statement | Value]:
+def _document(document: Value, holder: Resource, name: Value) -> Iterator[Entry]:
     """The statements of a policy document; what cannot be read (a macro, a parameter, text) as the value it is."""
     if isinstance(document, Absent):
         return
     if not isinstance(document, Map):
-        yield document
+        yield Unread(document)
         return
     for statement in _list(descend(document, document.span, ["Statement"])[0]):
         if not isinstance(statement, Map) or isinstance(statement.entries.get("Effect"), Unknown):
-            yield statement
+            yield Unread(statement)
         else:
             yield _statement(statement, holder, name)
 
@@ -473,7 +491,8 @@ def _join_groups(template: Declarations, held: Mapping[str, _Held]) -> None:
     for user, groups in members:
         for value in strings(groups):
             group = template.target(value, "AWS::IAM::Group")
-            held[user].add([*held[group.logical_id].statements, *held[group.logical_id].opaque] if group else [value])
+            theirs = held[group.logical_id] if group else None
+            held[user].add([*theirs.statements, *theirs.opaque, *map(Unread, theirs.unread)] if theirs else [value])
 
 
 # SAM -----------------------------------------------------------------------------------------------------------------
@@ -492,7 +511,7 @@ _SENDS = {
 }
 
 
-def _sam_role(template: Declarations, resource: Resource) -> Iterator[Statement | Value]:
+def _sam_role(template: Declarations, resource: Resource) -> Iterator[Entry]:
     """What stands in ``Policies`` as a document or a policy template, and what SAM adds to the role it makes.
 
     https://github.com/aws/serverless-application-model (samtranslator/model/sam_resources.py: _construct_role)
@@ -543,7 +562,7 @@ def _destinations(resource: Resource, shared: Value) -> Iterator[Statement]:
             yield _foreign(entry, f"SAM's {path.rpartition('.')[2]}", target.span, resource, {"Target": target})
 
 
-def _policy_templates(policy: Map[Value], resource: Resource) -> Iterator[Statement | Value]:
+def _policy_templates(policy: Map[Value], resource: Resource) -> Iterator[Entry]:
     """The statements of SAM's policy templates, ``{DynamoDBCrudPolicy: {TableName: …}}``."""
     for name, parameters in policy.entries.items():
         known = data.sam_policy(name)
@@ -596,6 +615,11 @@ def _runs_as(template: Declarations, end: Value) -> str:
     return resource.logical_id if isinstance(role, Absent) else role_of(template, role) or ""
 
 
+def trust(role: Resource) -> tuple[Entry, ...]:
+    """The statements of a role's trust policy: who may assume it."""
+    return tuple(_document(role.at("AssumeRolePolicyDocument"), role, Absent(role.span)))
+
+
 def role_of(template: Declarations, value: Value) -> str | None:
     """The principal whose role a ``Role`` property names: a declared role, or a SAM function whose role SAM makes."""
     role = template.target(value, *ROLE_TYPES)
@@ -607,9 +631,11 @@ __all__ = [
     "Principal",
     "Reference",
     "Statement",
+    "Unread",
     "action_matches",
     "principals",
     "reaches",
     "resource_policies",
     "role_of",
+    "trust",
 ]

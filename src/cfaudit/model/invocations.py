@@ -14,7 +14,7 @@ from cfaudit.model.declarations import Declarations, Resource
 from cfaudit.model.functions import FUNCTION_TYPES
 from cfaudit.model.iam import action_matches
 from cfaudit.model.names import rendered
-from cfaudit.nodes import Absent, Deferred, Map, Reference, Scalar, Span, Unknown, Value, truth
+from cfaudit.nodes import Absent, Deferred, Map, Reference, Scalar, Span, Unknown, Value, parts_of, truth
 
 _TEXT_OF_ARN = re.compile(r":function:([^:/]+)(?::([^/:]+))?")
 _NAME = re.compile(r"([^:/]+)(?::([^/:]+))?\Z")
@@ -207,10 +207,12 @@ def _sam_permissions(template: Declarations, resource: Resource) -> Iterator[Per
     """
     for event in sam_events(resource, "Api", "HttpApi"):
         api = event.properties.entries.get("RestApiId", event.properties.entries.get("ApiId"))
-        source = api if isinstance(api, Unknown) else Absent(event.span)
-        if isinstance(source, Unknown):
-            parts = ("arn:aws:execute-api:*:*:", *source.parts, "/*")
-            source = Unknown(event.span, parts)
+        source: Value = Absent(event.span)
+        if isinstance(api, Unknown):
+            method, path = (parts_of(event.properties.entries.get(name, source)) for name in ("Method", "Path"))
+            place = (*(method or ("*",)), *(path or ("/$default",)))
+            verb = tuple(part.upper().replace("ANY", "*") if isinstance(part, str) else part for part in place[:1])
+            source = Unknown(event.span, ("arn:aws:execute-api:*:*:", *api.parts, "/*/", *verb, *place[1:]))
         yield Permission(
             resource=resource,
             target=sam_target(resource),

@@ -79,7 +79,8 @@ def _integrated(template: Declarations, resource: Resource, found: tuple[Setting
     possible = kind in ("AWS", "AWS_PROXY") or HOLE in kind
     if not possible or not isinstance(resource.at("IntegrationSubtype"), Absent):
         return Integration(resource, type_, method, uri, credentials, None, invokes=False)
-    return Integration(resource, type_, method, uri, credentials, target, invokes=_invokes(uri.value, target))
+    proxied = kind == "AWS_PROXY"  # the one AWS service behind AWS_PROXY without a subtype is Lambda
+    return Integration(resource, type_, method, uri, credentials, target, proxied or _invokes(uri.value, target))
 
 
 def _invokes(uri: Value, target: Target | None) -> bool | None:
@@ -218,7 +219,7 @@ def _operation(
 
 
 def _secured(api: Api, body: Setting, operation: Map[Value], key: Span, where: str) -> Authorization:
-    """What ``security`` asks of an operation; SAM adds its default authorizer and key where the operation has none.
+    """What ``security`` asks of an operation; SAM adds its default authorizer and key to that.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-authorizer.html
     """
@@ -228,11 +229,11 @@ def _secured(api: Api, body: Setting, operation: Map[Value], key: Span, where: s
         required = None if isinstance(extension.value, Unknown) else text.upper() != "NONE"
         return Authorization(required, key=False, type=text, decided=extension)
     own = below(operation, key, where, "security")
+    if api.resource is not None and api.resource.type.startswith("AWS::Serverless"):
+        default = _sam_authorization(api.settings, None, key, where)
+        if default.required is not False or default.key is not False:
+            return default
     if isinstance(own.value, Absent):
-        if api.resource is not None and api.resource.type.startswith("AWS::Serverless"):
-            default = _sam_authorization(api.settings, None, key, where)
-            if default.required is not False or default.key is not False:
-                return default
         rooted = isinstance(descend(body.value, body.span, ["security"])[0], Absent)
         return Authorization(False if rooted else None, key=False if rooted else None, type="", decided=own)
     required_by = [_scheme(api, body.value, name) for name in _requirements(own.value)]
@@ -256,7 +257,7 @@ def _scheme(api: Api, body: Value, name: str) -> tuple[bool | None, bool | None]
     if isinstance(api.at(f"Auth.Authorizers.{name}"), (Map, Scalar)):
         return True, False
     if not isinstance(scheme, Map):
-        return None, None
+        return (False, False) if name == "NONE" else (None, None)  # what SAM writes for Authorizer: NONE
     if {"x-amazon-apigateway-authorizer", "x-amazon-apigateway-authtype"} & set(scheme.entries):
         return True, False
     header = scheme.entries.get("name")
@@ -275,7 +276,7 @@ def _any(answers: Iterable[bool | None]) -> bool | None:
 def _sam_routes(template: Declarations, resource: Resource, declared: Mapping[str, Api]) -> Iterator[Route]:
     for event in sam_events(resource, "Api", "HttpApi"):
         api = declared.get(event_api(template, event) or "")
-        if api is not None and api.resource is not None and not api.resource.type.startswith("AWS::Serverless"):
+        if api is not None and _is_defined(api):
             continue  # the event adds a permission; the route must be in the API's own definition
         prefix = f"{event.path}.Properties"
         verb = shown(below(event.properties, event.span, prefix, "Method").value).upper() or "ANY"
@@ -295,6 +296,19 @@ def _sam_routes(template: Declarations, resource: Resource, declared: Mapping[st
             authorization=authorization,
             integration=_sam_integration(event),
         )
+
+
+def _is_defined(api: Api) -> bool:
+    """Whether an API's routes come from a definition of its own, to which SAM adds no event's route.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-api.html
+    """
+    if api.resource is None:
+        return False
+    if not api.resource.type.startswith("AWS::Serverless"):
+        return True
+    has = any(not isinstance(api.at(path), Absent) for path in ("DefinitionBody", "DefinitionUri"))
+    return has and not truth(api.at("MergeDefinitions"))
 
 
 def _is_silent(event: Event) -> bool:

@@ -9,7 +9,7 @@ from cfaudit.model.alarms import Alarm, alarms
 from cfaudit.model.api import Route
 from cfaudit.model.apis import Apis, apis
 from cfaudit.model.declarations import Declarations, Resource, declared
-from cfaudit.model.functions import Function, custom_resource_functions, functions
+from cfaudit.model.functions import Function, custom_resource_functions, edge_functions, functions
 from cfaudit.model.iam import Principal, principals
 from cfaudit.model.invocations import Permission, by_function, permissions
 from cfaudit.model.logs import LogDestination, log_destinations
@@ -44,6 +44,11 @@ class Template(Declarations):
         return custom_resource_functions(self, self.functions)
 
     @cached_property
+    def edge_functions(self) -> frozenset[str]:
+        """Functions that CloudFront runs at its edge."""
+        return edge_functions(self, self.functions)
+
+    @cached_property
     def log_destinations(self) -> Mapping[str, LogDestination]:
         """Where each function logs, by the function's logical id."""
         return log_destinations(self, self.functions)
@@ -72,6 +77,7 @@ class Template(Declarations):
     def permissions_of(self) -> Mapping[str, tuple[Permission, ...]]:
         """Permissions to invoke each function; ``""`` holds those of a function that only deploy time knows."""
         return by_function(permissions(self))
+
 
 def build(document: Document) -> Template:
     """The model of one resolved document."""

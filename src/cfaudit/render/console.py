@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -49,12 +50,19 @@ Pieces: TypeAlias = "tuple[str | tuple[str, str], ...]"
 MAX_EVIDENCE = 4
 MAX_IN_FULL = 3
 MAX_STEPS = 6
-MAX_REASONS = 8
 MAX_LINES = 3
 
 _COLORS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "green"}
 _VERDICTS = {"pass": "bold green", "fail": "bold red", "error": "bold magenta"}
 _DIM = "bright_black"
+_PAGE_STYLES = {
+    "h1": "bold",
+    "h2": "bold",
+    "code": "cyan",
+    "item.number": "default",
+    "item.bullet": "default",
+    "link_url": "blue",
+}
 
 
 def render(report: Report, *, width: int, color: bool, quiet: bool, verbose: bool) -> str:
@@ -72,6 +80,7 @@ def render(report: Report, *, width: int, color: bool, quiet: bool, verbose: boo
 def page(markdown: str, *, width: int, color: bool) -> str:
     """A Markdown page for a terminal."""
     from rich.markdown import Heading, Markdown
+    from rich.theme import Theme
 
     class _Heading(Heading):
         """A heading on the left, without a box."""
@@ -86,6 +95,7 @@ def page(markdown: str, *, width: int, color: bool) -> str:
         elements = {**Markdown.elements, "heading_open": _Heading}  # noqa: RUF012
 
     console = _console(width, color=color)
+    console.push_theme(Theme({f"markdown.{name}": style for name, style in _PAGE_STYLES.items()}))
     source = "\n".join(visible(line) for line in markdown.split("\n"))
     with console.capture() as capture:
         console.print(_Page(source, code_theme="ansi_dark", hyperlinks=False))
@@ -293,10 +303,10 @@ def _group(sheet: _Sheet, template: TemplateObject, group: Group) -> None:
 
 
 def _sentence(finding: FindingObject) -> Pieces:
-    """What a finding says; its subject first where the sentence does not name it."""
-    message = one_line(finding["message"])
-    subject = one_line(finding["subject"])
-    pieces: Pieces = (message,) if subject in message or subject == finding["rule"] else (f"{subject}: {message}",)
+    """What a finding says; its resource first where the sentence does not name it."""
+    message, subject = one_line(finding["message"]), one_line(finding["subject"])
+    named = subject in message or not finding["logical_id"]
+    pieces: Pieces = (message,) if named else (f"{subject}: {message}",)
     return (*pieces, (f" (when {one_line(finding['when'])})", "yellow")) if finding["when"] else pieces
 
 
@@ -315,24 +325,19 @@ def _evidence(sheet: _Sheet, evidence: Sequence[EvidenceObject], message: str) -
     shown = evidence[:MAX_EVIDENCE]
     gutter = 7 + max(len(str(item["line"])) for item in shown)
     for index, item in enumerate(shown):
-        label, column = visible(place(item)), gutter
-        if index and item["file"] == shown[index - 1]["file"]:
-            label = str(item["line"]).rjust(gutter - 7)
-        elif len(label) <= sheet.width // 2:
-            column = len(label) + 6
-        else:
-            sheet.put((label, "blue"), indent=4)
-            label = str(item["line"]).rjust(gutter - 7)
-        note = one_line(item["note"])
-        said = f"  ← {note}" if note and note != message else ""
-        indent = 4 if column != gutter else 5
-        sheet.put(
-            _excerpt(item["text"], sheet.width - column),
-            (said, _DIM),
-            indent=indent,
-            label=((label, "blue"),),
-            column=column,
-        )
+        number, where = str(item["line"]).rjust(gutter - 7), visible(place(item))
+        named = index and item["file"] == shown[index - 1]["file"]
+        long = not named and cell_len(where) > sheet.width // 2
+        if long:
+            sheet.put((where, "blue"), indent=4)
+        label, indent, column = (number, 5, gutter) if named or long else (where, 4, cell_len(where) + 6)
+        excerpt = _excerpt(item["text"], sheet.width - column)
+        note = f"← {one_line(item['note'])}" if one_line(item["note"]) not in ("", message) else ""
+        beside = bool(note) and column + cell_len(excerpt) + 2 + cell_len(note) <= sheet.width
+        pieces = (excerpt, (f"  {note}", _DIM)) if beside else (excerpt,)
+        sheet.put(*pieces, indent=indent, label=((label, "blue"),), column=column)
+        if note and not beside:
+            sheet.put((note, _DIM), indent=gutter)
     if len(evidence) > len(shown):
         sheet.put((f"… and {len(evidence) - len(shown)} more", _DIM), indent=gutter)
 
@@ -361,27 +366,22 @@ def _positives(sheet: _Sheet, template: TemplateObject) -> None:
     part = f", {len(held) - whole} in part" if len(held) > whole else ""
     _heading(sheet, "POSITIVE", f"{plural(whole, 'rule')} {'hold' if whole != 1 else 'holds'}{part}", "bold green")
     sheet.blank()
-    column = min(max(len(one_line(positive.rule["title"])) for positive in held), sheet.width // 3) + 2
     for positive in held:
-        _positive(sheet, positive, column)
+        _positive(sheet, positive)
 
 
-def _positive(sheet: _Sheet, positive: Positive, column: int) -> None:
-    """One line: the rule, what holds, and where."""
-    findings = positive.findings
-    title = _cut(Text(one_line(positive.rule["title"])), column - 2).plain
-    partial = len(findings) < positive.total
-    if len(findings) == 1:
-        said = one_line(findings[0]["message"])
-    else:
-        said = ", ".join(dict.fromkeys(one_line(finding["subject"]) for finding in findings))
+def _positive(sheet: _Sheet, positive: Positive) -> None:
+    """One line: the sentence that is true, or what is true of some only, and the lines that prove it."""
+    findings, rule = positive.findings, positive.rule
     lines = list(dict.fromkeys(finding["evidence"][0]["line"] for finding in findings))
     where = "line " if len(lines) == 1 else "lines "
     where += ", ".join(map(str, lines[:MAX_LINES])) + (", …" if len(lines) > MAX_LINES else "")
-    mark, share = ("✓", "") if not partial else ("~", f"{len(findings)} of {positive.total}: ")
-    sheet.spread(
-        ((f"{mark} ", "green"), title.ljust(column), (share, "yellow"), (said, "")), ((where, _DIM),), indent=2
-    )
+    if len(findings) == positive.total:
+        said: tuple[str | tuple[str, str], ...] = (("✓ ", "green"), one_line(rule["holds"]))
+    else:
+        share = f"{len(findings)} of {positive.total}"
+        said = (("~ ", "green"), f"{one_line(rule['title'])}: ", (share, "yellow"))
+    sheet.spread(said, ((where, _DIM),), indent=2)
 
 
 # The scorecard -------------------------------------------------------------------------------------------------------
@@ -430,11 +430,15 @@ def _readiness(sheet: _Sheet, readiness: ReadinessObject) -> None:
     general = [one_line(reason["text"]) for reason in readiness["reasons"] if reason["rule"] is None]
     deploys = ": ".join([readiness["deploys"], *general])
     sheet.put((deploys, decided), indent=2, label=("Deploys",), column=20)
-    sheet.put(("yes" if ready else "no", "green" if ready else "red"), indent=2, label=("Production-ready",), column=20)
-    grave = [reason for reason in readiness["reasons"] if reason["rule"] is not None]
-    _sentences(sheet, grave[:MAX_REASONS])
-    if len(grave) > MAX_REASONS:
-        sheet.put((f"… and {plural(len(grave) - MAX_REASONS, 'more reason')} of the same kind, above", _DIM), indent=6)
+    grave = [f"{reason['rule']}" for reason in readiness["reasons"] if reason["rule"] is not None]
+    why = f": {', '.join(grave)}" if grave and not ready else ""
+    sheet.put(
+        ("yes" if ready else "no", "green" if ready else "red"),
+        why,
+        indent=2,
+        label=("Production-ready",),
+        column=20,
+    )
     if readiness["works"]:
         sheet.put("although the stack deploys:", indent=2, label=("Will not work",), column=20)
         _sentences(sheet, readiness["works"])
@@ -458,19 +462,17 @@ def _options(sheet: _Sheet, options: Sequence[OptionObject]) -> None:
         sheet.blank()
         chosen = " (recommended)" if option["id"] == RECOMMENDED else ""
         reach = f" · reaches {option['score']:.1f}" if option["score"] is not None else ""
-        sheet.put(
-            (f"{number}. {OPTION_TITLES[option['id']]}{chosen}", "bold"),
-            (f"  {OPTION_AIMS[option['id']]}{reach}", _DIM),
-        )
-        for step in option["steps"][:MAX_STEPS]:
+        title = (f"{OPTION_TITLES[option['id']]}{chosen}", "bold")
+        sheet.put(title, (f"  {OPTION_AIMS[option['id']]}{reach}", _DIM), label=(f"{number}.",), column=3)
+        for position, step in enumerate(option["steps"][:MAX_STEPS], 1):
             subjects = one_line(step["subject"]).split(", ")
             named = ", ".join(subjects[:2]) + (f" and {len(subjects) - 2} more" if len(subjects) > 2 else "")
             sheet.put(
-                one_line(step["text"]), (f"  {named}", _DIM), indent=3, label=((step["action"], "cyan"),), column=12
+                one_line(step["text"]), (f" ({named})", _DIM), indent=3, label=((f"{position}.", _DIM),), column=6
             )
         if len(option["steps"]) > MAX_STEPS:
             left = plural(len(option["steps"]) - MAX_STEPS, "more step")
-            sheet.put((f"… {left}, see --format markdown", _DIM), indent=12)
+            sheet.put((f"… {left}, see --format markdown", _DIM), indent=6)
 
 
 def _summary(sheet: _Sheet, templates: Sequence[TemplateObject]) -> None:

@@ -24,13 +24,11 @@ from cfaudit.render.outline import (
     groups,
     one_line,
     place,
-    plural,
     positives,
     score_of,
     visible,
 )
 from cfaudit.report import (
-    EvidenceObject,
     FindingObject,
     LinkObject,
     OptionObject,
@@ -42,6 +40,7 @@ from cfaudit.report import (
 )
 from cfaudit.rule import Rule
 
+MAX_MESSAGES = 3
 SECTIONS = (
     ("fail", ("critical",), "CRITICAL FAILURES"),
     ("fail", ("high",), "HIGH SEVERITY ISSUES"),
@@ -78,17 +77,26 @@ _BREAK = "<!-- -->"
 
 def escape(text: str) -> str:
     """Text on one line that GitHub shows as it is: no markup, no HTML, no mention, no link that nobody meant."""
-    plain = one_line(text)
+    return _escaped(one_line(text))
+
+
+def _escaped(plain: str) -> str:
     head = re.match(r"\d*", plain)
     start = head.end() if head else 0
     lead = f"{plain[:start]}\\" if _AT_START.match(plain, start) else plain[:start]
-    escaped = _SPECIAL.sub(r"\\\g<0>", plain[start:].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
-    return _LINKED.sub(lambda match: match[0] + _BREAK, lead + escaped)
+    rest = _SPECIAL.sub(r"\\\g<0>", plain[start:].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+    return _LINKED.sub(lambda match: match[0] + _BREAK, lead + rest)
+
+
+def prose(text: str) -> str:
+    """A sentence of the catalogue: escaped like any other, but for its code spans."""
+    pieces = re.split(r"`([^`]+)`", one_line(text))
+    return "".join(code(piece) if index % 2 else _escaped(piece) for index, piece in enumerate(pieces))
 
 
 def code(text: str) -> str:
-    """Text as a code span, whatever backticks or pipes are in it."""
-    plain = one_line(text).replace("|", "\\|") if "|" in text else one_line(text)
+    """Text as a code span, whatever backticks are in it."""
+    plain = one_line(text)
     ticks = "`" * (_longest_run(plain) + 1)
     space = " " if plain.startswith("`") or plain.endswith("`") or not plain else ""
     return f"{ticks}{space}{plain}{space}{ticks}"
@@ -112,9 +120,18 @@ def _link(title: str, url: str) -> str:
     return f"[{escape(title)}]({safe})"
 
 
-def _document(lines: Iterable[str]) -> str:
-    """Lines as one text: no two empty lines in a row, one line break at the end."""
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
+def _document(chunks: Iterable[str]) -> str:
+    """Chunks as one text, one empty line where a chunk asks for any: by being empty, or by a line break at its ends."""
+    held: list[str] = []
+    gap = False
+    for chunk in chunks:
+        body = chunk.strip("\n")
+        if body and held and (gap or chunk.startswith("\n")):
+            held.append("")
+        if body:
+            held.append(body)
+        gap = chunk.endswith("\n") or not body
+    return "\n".join(held) + "\n"
 
 
 # The report ----------------------------------------------------------------------------------------------------------
@@ -124,17 +141,15 @@ def _template(template: TemplateObject) -> Iterator[str]:
     card = template["scorecard"]
     yield "# **Failures & Missing Implementation Details**"
     yield ""
-    yield f"**Template:** {code(template['path'])}"
+    yield f"- **Template:** {code(template['path'])}"
     if card is None:
-        yield ""
-        yield "**Not audited:**"
-        yield ""
+        yield "\n**Not audited:**\n"
         yield from _diagnostics(template)
         return
-    yield f"**Verdict:** {template['verdict'].upper()}, {escape(grade_sentence(card))}; {escape(counts(template))}"
-    yield f"**Profile:** {code(template['profile'] or '')} ({escape(template['profile_reason'])})"
+    yield f"- **Verdict:** {template['verdict'].upper()}, {escape(grade_sentence(card))}; {escape(counts(template))}"
+    yield f"- **Profile:** {code(template['profile'] or '')} ({escape(template['profile_reason'])})"
     scenario = "" if template["scenario"] == "default" else f", scenario {escape(template['scenario'])}"
-    yield f"**As of:** {template['as_of']}{scenario}"
+    yield f"- **As of:** {template['as_of']}{scenario}"
     if template["diagnostics"]:
         yield ""
         yield from _diagnostics(template)
@@ -145,7 +160,7 @@ def _template(template: TemplateObject) -> Iterator[str]:
             yield f"\n## **{title}**\n"
         for group in held:
             number += 1
-            yield from _group(group, number)
+            yield from _group(group, number, template)
             yield "\n---\n"
     yield from _unknown(template)
     yield from _positives(template)
@@ -160,37 +175,37 @@ def _diagnostics(template: TemplateObject) -> Iterator[str]:
         yield f"- {line['level']}: {where} {escape(line['message'])}"
 
 
-def _group(group: Group, number: int) -> Iterator[str]:
+def _group(group: Group, number: int, template: TemplateObject) -> Iterator[str]:
     """All findings of one rule, in the order of the hand-written report."""
     rule, first = group.rule, group.findings[0]
     missing = rule["category"] == "resource-completeness"
     cost = f" · **Cost:** {group.cost:.2f} points" if group.cost else ""
-    yield f"### **{number}. {escape(rule['title'])}**\n"
-    yield f"**Severity:** {group.severity.upper()} · **Rule:** {code(rule['id'])}{cost}"
-    yield f'**Requirement:** "{escape(first["requirement"])}"\n'
+    yield f"### **{number}. {prose(rule['title'])}**\n"
+    yield f"**Severity:** {group.severity.upper()} · **Rule:** {code(rule['id'])}{cost}\n"
+    yield f'**Requirement:** "{prose(first["requirement"])}"\n'
     if first["verdict"] == "info":
         yield "**What's Different:**\n"
     else:
         yield "**What's Missing:**\n" if missing else "**What's Wrong:**\n"
     for finding in group.findings:
-        yield from _sentence(finding)
+        yield from _sentence(finding, template["path"])
     yield "\n**Current Workaround:**\n" if missing else "\n**Current Implementation:**\n"
-    for finding in group.findings:
-        yield _evidence(finding["evidence"], finding["message"])
-        yield ""
-    yield "**Impact:**\n"
-    yield f"- {escape(first['why'])}\n"
+    yield from _evidence(group.findings)
+    yield "\n**Impact:**\n"
+    yield f"- {prose(first['why'])}\n"
     yield from _remedies(first["remedies"], keep=first["verdict"] == "info")
     if first["tradeoff"]:
-        yield f"**Trade-off:** {escape(first['tradeoff'])}\n"
+        yield f"**Trade-off:** {prose(first['tradeoff'])}\n"
     yield from _references(first["references"])
 
 
-def _sentence(finding: FindingObject) -> Iterator[str]:
+def _sentence(finding: FindingObject, path: str) -> Iterator[str]:
     message, subject = one_line(finding["message"]), one_line(finding["subject"])
-    named = "" if subject in message or subject == finding["rule"] else f"{code(subject)}: "
+    named = "" if subject in message or not finding["logical_id"] else f"{code(subject)}: "
     when = f" (when {escape(finding['when'])})" if finding["when"] else ""
-    yield f"- {named}{escape(message)}{when}"
+    first = finding["evidence"][0]
+    where = f"line {first['line']}" if first["file"] == path else code(place(first))
+    yield f"- {named}{escape(message)}{when} ({where})"
     for assumed in finding["assumed"]:
         yield f"  - assumed: {escape(assumed)}"
     if finding["waiver"]:
@@ -198,15 +213,16 @@ def _sentence(finding: FindingObject) -> Iterator[str]:
         yield f"  - waived: {escape(finding['waiver']['reason'])}{until}"
 
 
-def _evidence(evidence: Sequence[EvidenceObject], message: str) -> str:
-    """The lines that prove a finding, each under a comment that says where it stands and what it shows."""
-    language, mark = _LANGUAGES.get(Path(evidence[0]["file"]).suffix.lower(), ("yaml", "#"))
-    lines = []
-    for item in evidence:
-        note = "" if item["note"] in ("", message) else f": {one_line(item['note'])}"
-        lines.append(f"{mark} {one_line(place(item))}{note}")
-        lines.append(item["text"])
-    return fence("\n".join(lines), language)
+def _evidence(findings: Sequence[FindingObject]) -> Iterator[str]:
+    """The lines that prove findings, each under a comment that says where it stands and what it shows."""
+    shown: dict[tuple[str, str], dict[str, str]] = {}
+    for finding in findings:
+        for item in finding["evidence"]:
+            language = _LANGUAGES.get(Path(item["file"]).suffix.lower(), ("yaml", "#"))
+            note = "" if item["note"] in ("", finding["message"]) else f": {one_line(item['note'])}"
+            shown.setdefault(language, {}).setdefault(f"{language[1]} {one_line(place(item))}{note}", item["text"])
+    for (language_name, _), lines in shown.items():
+        yield fence("\n".join(f"{comment}\n{text}" for comment, text in lines.items()), language_name) + "\n"
 
 
 def _remedies(remedies: Sequence[RemedyObject], *, keep: bool) -> Iterator[str]:
@@ -214,7 +230,7 @@ def _remedies(remedies: Sequence[RemedyObject], *, keep: bool) -> Iterator[str]:
         return
     yield "**Recommendation:**\n" if keep else "**Recommended Fix:**\n"
     for number, remedy in enumerate(remedies, 1):
-        yield f"{number}. {'OR: ' if number > 1 else ''}{escape(remedy['title'])}"
+        yield f"{number}. {'OR: ' if number > 1 else ''}{prose(remedy['title'])}"
         if remedy["snippet"]:
             yield ""
             yield fence(remedy["snippet"], "yaml", indent=3)
@@ -238,7 +254,8 @@ def _unknown(template: TemplateObject) -> Iterator[str]:
     for group in held:
         for finding in group.findings:
             when = f" (when {escape(finding['when'])})" if finding["when"] else ""
-            yield f"- {code(group.rule['id'])}: {escape(finding['message'])}{when}, {code(place(finding['evidence'][0]))}"
+            where = code(place(finding["evidence"][0]))
+            yield f"- {code(group.rule['id'])}: {escape(finding['message'])}{when}, {where}"
     if beside:
         yield f"\nNot applicable, nothing of their kind is in the template: {', '.join(beside)}\n"
 
@@ -260,10 +277,14 @@ def _positives(template: TemplateObject) -> Iterator[str]:
 def _positive(positive: Positive) -> str:
     findings = positive.findings
     share = f"{len(findings)} of {positive.total}: " if len(findings) < positive.total else ""
-    said = "; ".join(dict.fromkeys(escape(finding["message"]) for finding in findings))
+    held = positive.rule["title"] if share else positive.rule["holds"]
+    messages = list(dict.fromkeys(escape(finding["message"]) for finding in findings))
+    said = "; ".join(messages[:MAX_MESSAGES])
+    if len(messages) > MAX_MESSAGES:
+        said += f"; and {len(messages) - MAX_MESSAGES} more"
     lines = dict.fromkeys(finding["evidence"][0]["line"] for finding in findings)
     where = f"{'line' if len(lines) == 1 else 'lines'} {', '.join(map(str, lines))}"
-    return f"**{escape(positive.rule['title'])}** - {share}{said} ({where})"
+    return f"**{prose(held)}** - {share}{said} ({where})"
 
 
 def _scorecard(template: TemplateObject, card: ScorecardObject) -> Iterator[str]:
@@ -274,11 +295,10 @@ def _scorecard(template: TemplateObject, card: ScorecardObject) -> Iterator[str]
         detail = escape(detail_of(row["detail"], row["status"]))
         yield f"| **{escape(row['title'])}** | {score_of(row['score'], row['status'])} | {detail} |"
     yield ""
-    yield f"**Overall Grade: {escape(grade_sentence(card))}**"
     sums = formula(card)
-    if sums:
-        yield f"= {sums}: the weight of each assessed row times its score, over the weights"
-    yield f"\n**Gate:** {escape(gate_sentence(template, card))}\n"
+    how = f" = {escape(sums)}: the weight of each assessed row times its score, over the weights" if sums else ""
+    yield f"**Overall Grade: {escape(grade_sentence(card))}**{how}\n"
+    yield f"**Gate:** {escape(gate_sentence(template, card))}\n"
 
 
 def _readiness(readiness: ReadinessObject) -> Iterator[str]:
@@ -299,7 +319,7 @@ def _readiness(readiness: ReadinessObject) -> Iterator[str]:
     if readiness["manual_steps"]:
         yield "- Manual steps before operational use:"
         for step in readiness["manual_steps"]:
-            yield f"  - {escape(step['text'])}; verify: {code(step['verify'])}"
+            yield f"  - {prose(step['text'].rstrip('.'))}; verify: {code(step['verify'])}"
     yield "\n---\n"
 
 
@@ -315,7 +335,7 @@ def _recommendation(options: Sequence[OptionObject]) -> Iterator[str]:
         yield f"{aim[0].upper()}{aim[1:]}{reach}:\n"
         for position, step in enumerate(option["steps"], 1):
             subjects = ", ".join(map(code, step["subject"].split(", "))) if step["subject"] else ""
-            yield f"{position}. **{step['action'].capitalize()}:** {escape(step['text'])} ({code(step['rule'])}: {subjects})"
+            yield f"{position}. {prose(step['text'])} ({code(step['rule'])}: {subjects})"
         if not option["steps"]:
             yield "Nothing to do."
         yield ""
@@ -330,21 +350,21 @@ def rule_page(rule: Rule, check: Callable[..., object]) -> str:
 
 
 def _page(rule: Rule, check: Callable[..., object]) -> Iterator[str]:
-    yield f"# {escape(rule.title)}\n"
+    yield f"# {prose(rule.title)}\n"
     yield f"{code(rule.id)} · {rule.severity.value} · {escape(rule.category.replace('-', ' '))}\n"
-    yield f"**Requirement:** {escape(rule.requirement)}\n"
-    yield f"- Holds: {escape(rule.holds)}."
-    yield f"- Fails: {escape(rule.fails)}."
+    yield f"**Requirement:** {prose(rule.requirement)}\n"
+    yield f"- Holds: {prose(rule.holds)}."
+    yield f"- Fails: {prose(rule.fails)}."
     yield from (f"- {line}" for line in _remarks(rule))
-    yield f"\n## Why\n\n{escape(rule.why)}\n"
+    yield f"\n## Why\n\n{prose(rule.why)}\n"
     yield "## What to do\n"
     for number, remedy in enumerate(rule.remedies, 1):
         plan = f" ({OPTION_TITLES[remedy.option].lower()})" if remedy.option else ""
-        yield f"{number}. {escape(remedy.title)}{plan}"
+        yield f"{number}. {prose(remedy.title)}{plan}"
         if remedy.snippet:
             yield f"\n{fence(remedy.snippet, 'yaml', indent=3)}\n"
     if rule.tradeoff:
-        yield f"\n## Trade-off\n\n{escape(rule.tradeoff)}\n"
+        yield f"\n## Trade-off\n\n{prose(rule.tradeoff)}\n"
     yield "\n## How it is decided\n"
     yield _paragraphs(check.__doc__ or "") + "\n"
     if rule.arguments:
@@ -361,7 +381,7 @@ def _remarks(rule: Rule) -> Iterator[str]:
     if rule.component:
         yield f"Decides the component {code(rule.component)} of the inventory."
     if rule.works:
-        yield f"What will not work: {escape(rule.works)}."
+        yield f"What will not work: {prose(rule.works)}."
     if rule.blocks_create:
         yield "A stack that fails it cannot be created."
     if rule.aliases:

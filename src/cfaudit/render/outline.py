@@ -108,7 +108,7 @@ def formula(card: ScorecardObject) -> str | None:
     rows = [(row["weight"], row["score"]) for row in card["categories"] if row["score"] is not None]
     if card["overall"] is None:
         return None
-    total = " + ".join(f"{weight:g} × {score:.1f}" for weight, score in rows)  # noqa: RUF001
+    total = " + ".join(f"{weight:g}×{score:.1f}" for weight, score in rows)  # noqa: RUF001
     return f"({total}) / {sum(weight for weight, _ in rows):g}"
 
 

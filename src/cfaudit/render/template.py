@@ -9,7 +9,6 @@ from cfaudit.load import load_document
 from cfaudit.nodes import Call, Map, Node, Scalar, Seq, TemplateError
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?\Z")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _TRUE = ("true", "yes", "on")
 _WIDTH = 100
 
@@ -77,4 +76,4 @@ def _scalar(node: Scalar) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=_SURROGATE.search(text) is not None)
+    return json.dumps(text, ensure_ascii=False)

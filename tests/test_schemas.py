@@ -1,0 +1,188 @@
+"""The JSON Schemas say what the report object and the configuration reader say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TypeAlias, get_type_hints
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+import cfaudit
+from cfaudit import report as objects
+from cfaudit.finding import Severity, Verdict
+from cfaudit.nodes import TemplateError
+from cfaudit.profile import PROFILES, SCREENING, load_config, load_profile
+from cfaudit.report import Report, report
+from cfaudit.rule import ACTIONS, OPTIONS
+from cfaudit.score import GRADES
+from reports import KEY, audited, hostile, of_file, several, template
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+
+FOLDER = Path(cfaudit.__file__).parent / "schemas"
+REPORT = json.loads((FOLDER / "report.json").read_text(encoding="utf-8"))
+CONFIG = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
+
+OBJECTS = {
+    "tool": objects.ToolObject,
+    "template": objects.TemplateObject,
+    "diagnostic": objects.DiagnosticObject,
+    "finding": objects.FindingObject,
+    "evidence": objects.EvidenceObject,
+    "remedy": objects.RemedyObject,
+    "link": objects.LinkObject,
+    "waiver": objects.WaiverObject,
+    "rule": objects.RuleObject,
+    "components": objects.ComponentsObject,
+    "component": objects.ComponentObject,
+    "option": objects.OptionObject,
+    "step": objects.StepObject,
+    "scorecard": objects.ScorecardObject,
+    "category": objects.CategoryObject,
+    "gate": objects.GateObject,
+    "readiness": objects.ReadinessObject,
+    "sentence": objects.SentenceObject,
+    "manual_step": objects.ManualStepObject,
+}
+
+
+def errors(found: Report) -> list[str]:
+    """What the schema says of a report as a reader of the JSON gets it."""
+    written = json.loads(json.dumps(found))
+    return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(REPORT).iter_errors(written)]
+
+
+@pytest.mark.parametrize("schema", [REPORT, CONFIG], ids=["report", "config"])
+def test_schemas_are_schemas(schema: dict[str, Json]) -> None:
+    Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_schema_and_object_have_the_same_fields(name: str) -> None:
+    held = REPORT["$defs"][name]
+    hints = get_type_hints(OBJECTS[name])
+    assert held["required"] == list(held["properties"])
+    assert set(held["properties"]) == set(hints)
+    assert "additionalProperties" not in held
+    for field, hint in hints.items():
+        assert nullable(held["properties"][field]) == ("None" in str(hint)), field
+
+
+def nullable(schema: dict[str, Json]) -> bool:
+    return "null" in re.findall(r"\w+", json.dumps({key: schema[key] for key in schema if key != "description"}))
+
+
+def test_every_object_has_a_schema() -> None:
+    declared = {value for name, value in vars(objects).items() if name.endswith("Object")}
+    assert declared == set(OBJECTS.values())
+    assert set(REPORT["$defs"]) == {*OBJECTS, "severity"}
+    assert REPORT["required"] == list(get_type_hints(Report))
+
+
+def test_enums_are_those_of_the_code() -> None:
+    fields = {name: held["properties"] for name, held in REPORT["$defs"].items() if "properties" in held}
+    assert REPORT["$defs"]["severity"]["enum"] == [severity.value for severity in Severity]
+    assert fields["rule"]["verdict"]["enum"] == [verdict.value for verdict in Verdict]
+    assert fields["option"]["id"]["enum"] == list(OPTIONS)
+    assert fields["step"]["action"]["enum"] == list(ACTIONS)
+    assert fields["scorecard"]["grade"]["enum"] == [*(letter for _, letter in GRADES), "F", None]
+
+
+SAM = """
+Transform: AWS::Serverless-2016-10-31
+Parameters: {Stage: {Type: String}}
+Conditions: {IsProd: !Equals [!Ref Stage, prod]}
+Resources:
+  Api: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.13, Handler: app.handler, CodeUri: src/}}
+  Key: {Type: AWS::KMS::Key, Properties: {KeyPolicy: {}, EnableKeyRotation: !If [IsProd, true, false]}}
+  Bucket: {Type: AWS::S3::Bucket, Condition: IsProd}
+"""
+EMPTY = "Resources:\n  Handle: {Type: AWS::CloudFormation::WaitConditionHandle}\n"
+TAGGED = "Resources:\n  Odd: !Rain::Module x\n  Key: {Type: AWS::KMS::Key, Properties: {EnableKeyRotation: !Odd y}}\n"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        audited(),
+        hostile(),
+        several(),
+        report([of_file("fixtures/reference/crowdfunding.yaml")]),
+        report([template(text) for text in (SAM, EMPTY, TAGGED, KEY)]),
+        report([]),
+    ],
+    ids=["audited", "hostile", "several", "reference", "corpus", "none"],
+)
+def test_reports_are_valid(found: Report) -> None:
+    assert errors(found) == []
+
+
+def test_a_conditional_gap_says_when() -> None:
+    found = template(SAM)["findings"]
+    assert [finding["when"] for finding in found if finding["rule"] == "key-rotation-off"] == ["IsProd is false"]
+
+
+def test_fields_may_be_added_within_a_version() -> None:
+    later = json.loads(json.dumps(audited()))
+    later["templates"][0]["findings"][0]["novel"] = 1
+    assert not list(Draft202012Validator(REPORT).iter_errors(later))
+
+
+# The configuration ---------------------------------------------------------------------------------------------------
+
+GOOD = (
+    "profile: crowdfunding",
+    "profile: auto",
+    "screening: waf-fraud-control",
+    "bind: {campaigns-table: Projects, alarm: Siren}",
+    "bind: {}",
+    "external: []",
+    "external:\n- {component: user-pool, reason: the login team's}\n- {type: 'AWS::S3::Bucket', reason: central}",
+    "external: [{name: shared-topic, reason: central}]",
+)
+BAD = (
+    "[]",
+    "unknown: 1",
+    "profile: fancy",
+    "profile: [serverless]",
+    "screening: magic",
+    "bind: [campaigns-table]",
+    "bind: {no-such-component: Projects}",
+    "bind: {campaigns-table: [Projects]}",
+    "external: {component: user-pool, reason: x}",
+    "external: [user-pool]",
+    "external: [{component: user-pool}]",
+    "external: [{reason: nobody}]",
+    "external: [{component: user-pool, type: 'AWS::S3::Bucket', reason: x}]",
+    "external: [{component: user-pool, reason: x, until: 2027-01-01}]",
+    "external: [{component: [user-pool], reason: x}]",
+)
+
+
+def valid(text: str) -> bool:
+    return not list(Draft202012Validator(CONFIG).iter_errors(yaml.safe_load(text)))
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_good_configurations(text: str) -> None:
+    load_config(Path("cfaudit.yaml"), text)
+    assert valid(text)
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_bad_configurations(text: str) -> None:
+    with pytest.raises(TemplateError):
+        load_config(Path("cfaudit.yaml"), text)
+    assert not valid(text)
+
+
+def test_the_configuration_names_what_there_is() -> None:
+    fields = CONFIG["properties"]
+    assert fields["profile"]["enum"] == [*PROFILES, "auto"]
+    assert fields["screening"]["enum"] == list(SCREENING)
+    inventory = [component.id for component in load_profile("crowdfunding").components]
+    assert fields["bind"]["propertyNames"]["enum"] == inventory
