@@ -4,11 +4,13 @@
     python scripts/build_data.py --check    compare instead, exit 1 on drift
     python scripts/build_data.py --names BOTOCORE OLDER_BOTOCORE [LIST ...]
     python scripts/build_data.py --sam WHEEL
+    python scripts/build_data.py --sdk BOTOCORE BOTO3
 
 cfn-lint keeps the names of IAM actions in lower case. `tables/names.txt` gives them their spelling, and lists API
 operations that IAM does not know; the last form above rewrites it. An operation counts as unknown to IAM only if an
 older botocore had it already: the newest operations are often missing from cfn-lint's table because that is older.
 `tables/sam_policies.json` are SAM's policy templates; `--sam` rewrites it from a wheel of aws-sam-translator.
+`tables/sdk.json` says what the AWS SDKs call services and operations; `--sdk` rewrites it (see `sdk.py`).
 """
 
 import argparse
@@ -23,11 +25,13 @@ from pathlib import Path
 from typing import TypeAlias, TypedDict
 
 import cfnlint.data  # type: ignore[import-untyped]
+import sdk
 import yaml
 
 TABLES = Path(__file__).parent / "tables"
 NAMES = TABLES / "names.txt"
 SAM_POLICIES = TABLES / "sam_policies.json"
+SDK = TABLES / "sdk.json"
 TARGET = Path(__file__).parent.parent / "src" / "cfaudit" / "data"
 CFN_LINT = Path(next(iter(cfnlint.data.__path__)))
 REGION = "us-east-1"
@@ -96,6 +100,14 @@ class Dependent(TypedDict, total=False):
     note: str
 
 
+class Integrations(TypedDict, total=False):
+    """What one page of AWS says about integrations of Step Functions and the actions they need."""
+
+    source: str
+    calls: dict[str, list[str]]
+    job: dict[str, list[str]]
+
+
 class Tagging(TypedDict, total=False):
     """The `tagging` block of a resource schema."""
 
@@ -118,9 +130,13 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare instead of writing; exit 1 on drift")
     parser.add_argument("--names", nargs="+", type=Path, metavar="PATH", help="rewrite tables/names.txt")
     parser.add_argument("--sam", type=Path, metavar="WHEEL", help="rewrite tables/sam_policies.json")
+    parser.add_argument("--sdk", nargs=2, type=Path, metavar="FOLDER", help="rewrite tables/sdk.json")
     arguments = parser.parse_args()
     if arguments.sam:
         SAM_POLICIES.write_text(json.dumps(collect_sam_policies(arguments.sam), indent=1) + "\n", encoding="utf-8")
+    if arguments.sdk:
+        known = {prefix: entry["Actions"].keys() for prefix, entry in iam_services().items()}
+        SDK.write_text(json.dumps(sdk.collect(*arguments.sdk, known), indent=1) + "\n", encoding="utf-8")
     if arguments.names:
         NAMES.write_text(collect_names(arguments.names[0], arguments.names[1], arguments.names[2:]), encoding="utf-8")
     files = build()
@@ -153,6 +169,8 @@ def build() -> dict[str, str]:
         "sam-policies.json": compact(json.loads(SAM_POLICIES.read_text())),
         "resource-level-exceptions.json": compact(exceptions(services, names)),
         "services.json": compact(dependents(services, names, set(schemas))),
+        "integrations.json": compact(integrations(services, names)),
+        "sdk.json": compact(sdk.build(json.loads(SDK.read_text()), known_operations(services, names))),
         "data.json": compact(versions(names)),
     }
 
@@ -234,6 +252,12 @@ def not_actions(services: dict[str, IamService], names: Names) -> dict[str, Json
             instead: list[Json] = [canonical(services, names, action) for action in actions]
             table[operation.lower()] = [operation, instead, len(sources) - 1]
     return {"sources": sources, "operations": table}
+
+
+def known_operations(services: dict[str, IamService], names: Names) -> set[str]:
+    """IAM's table in, the lower-case `service:operation` that not-actions.json has out."""
+    table = not_actions(services, names)["operations"]
+    return set(table) if isinstance(table, dict) else set()
 
 
 def unknown_operations(names: Names) -> Iterator[tuple[str, Json]]:
@@ -346,6 +370,24 @@ def dependents(services: dict[str, IamService], names: Names, known: set[str]) -
                 raise SystemExit(f"{prefix}:{pattern} matches no IAM action of this spelling")
     result: dict[str, Json] = json.loads(json.dumps(table))
     return result
+
+
+def integrations(services: dict[str, IamService], names: Names) -> dict[str, Json]:
+    """IAM's table in, Step Functions' integrations with the actions they need, and prefixes of SDK services, out."""
+    table = yaml.safe_load((TABLES / "integrations.yaml").read_text())
+    blocks: list[Integrations] = table["optimized"]
+    prefixes: dict[str, str] = table["sdk"]
+    if unknown := set(prefixes.values()) - set(services):
+        raise SystemExit(f"integrations.yaml: no such IAM prefixes: {sorted(unknown)}")
+    result: dict[str, dict[str, Json]] = {"calls": {}, "job": {}, "sources": {}}
+    for block in blocks:
+        for name, actions in block.get("calls", {}).items():
+            result["calls"][name] = [canonical(services, names, action) for action in actions]
+            result["sources"][name] = block["source"]
+        for name, actions in block.get("job", {}).items():
+            result["job"][name] = [canonical(services, names, action) for action in actions]
+            result["sources"][name] = block["source"]
+    return {**result, "sdk": dict(prefixes.items())}
 
 
 def versions(names: Names) -> dict[str, Json]:

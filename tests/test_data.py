@@ -205,3 +205,21 @@ def test_dependent_services() -> None:
     for service in services.values():
         assert service.source.startswith("https://docs.aws.amazon.com/")
         assert service.note or service.certain
+
+
+def test_policy_templates_of_sam() -> None:
+    (statement,) = data.sam_policy("SQSSendMessagePolicy") or ()
+    assert statement["Action"] == ["sqs:SendMessage*"]
+    assert statement["Resource"] == ["arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${QueueName}"]
+    assert data.sam_policy("NoSuchPolicy") is None
+
+
+def test_operations_of_a_service() -> None:
+    assert "TransactWriteItems" in data.operations("DynamoDB")
+    assert "PutItem" not in data.operations("dynamodb")
+    assert data.operations("nosuch") == ()
+
+
+@pytest.mark.parametrize(("word", "known"), [("Item", True), ("Message", True), ("Itme", False), ("Mesage", False)])
+def test_words_of_actions(word: str, known: bool) -> None:
+    assert data.is_word_of_actions(word) is known

@@ -136,8 +136,8 @@ PARTLY = {
     "!GetAtt [Table, Arn]": (ARN,),
     "!GetAtt [Table, !Sub 'Arn']": (ARN,),
     "!GetAtt Queue.Outputs.Name": (Reference("Queue", "Outputs.Name"),),
-    "!GetAtt Nowhere.Arn": (Deferred("undefined", "Nowhere.Arn"),),
-    "!Ref Nowhere": (Deferred("undefined", "Nowhere"),),
+    "!GetAtt Nowhere.Arn": (Deferred("missing", "Nowhere.Arn"),),
+    "!Ref Nowhere": (Deferred("missing", "Nowhere"),),
     "!Ref Open": (OPEN,),
     "!Ref Subnets": (Deferred("parameter", "Subnets"),),
     "!Ref AWS::Region": (REGION,),
@@ -154,7 +154,7 @@ PARTLY = {
         OPEN,
     ),
     "!Sub ['${t}-${Open}', {t: !GetAtt Table.Arn}]": (ARN, "-", OPEN),
-    "!Sub '${Nowhere}'": (Deferred("undefined", "Nowhere"),),
+    "!Sub '${Nowhere}'": (Deferred("missing", "Nowhere"),),
     "!Join ['/', [a, !Ref Table, b, !Ref Open]]": ("a/", TABLE, "/b/", OPEN),
     "!Base64 {'Fn::Sub': 'x${Open}'}": ("x", OPEN),
     "{'Fn::ToJsonString': {t: !Ref Table}}": ('{"t":"', TABLE, '"}'),
@@ -218,6 +218,17 @@ def test_what_cannot_be_computed_keeps_what_it_mentions(written: str, mentions: 
     assert all(hole.kind in ("function", "macro", "condition") for hole in found.deferred)
 
 
+def test_a_name_that_nothing_declares_may_come_from_a_transform() -> None:
+    (hole,) = subject_parts("Transform: Own\n" + HEAD + "!Ref Nowhere\n")
+    assert hole == Deferred("undefined", "Nowhere")
+
+
+def subject_parts(text: str) -> tuple[object, ...]:
+    found = subject(document(text))
+    assert isinstance(found, Unknown)
+    return found.parts
+
+
 def test_different_expressions_are_different_holes() -> None:
     first, second, again = (value(f"!Select [{index}, !Ref Subnets]") for index in ("0", "1", "'0'"))
     assert plain(first) != plain(second)
@@ -257,9 +268,9 @@ def test_a_value_stands_where_it_is_used(written: str) -> None:
 
 def test_a_branch_stands_where_it_is_written() -> None:
     text = (
-        "Conditions: {Yes: !Equals [a, a]}\n"
+        "Conditions: {Same: !Equals [a, a]}\n"
         + HEAD
-        + "\n        Fn::If:\n          - Yes\n          - here\n          - there\n"
+        + "\n        Fn::If:\n          - Same\n          - here\n          - there\n"
     )
     assert value("x").span.line + 4 == subject(document(text)).span.line
 
@@ -357,7 +368,7 @@ CONDITIONS = {
     ),
     "a circle": ("A: {Type: String}", "X: !Not [!Condition Y]; Y: !Not [!Condition X]", {()}),
     "a circle of one": ("A: {Type: String}", "X: !Condition X", {()}),
-    "an undefined condition": ("A: {Type: String}", "X: !Condition Nowhere", {()}),
+    "an missing condition": ("A: {Type: String}", "X: !Condition Nowhere", {()}),
 }
 
 

@@ -38,7 +38,7 @@ def closed(snippet: dict[str, Any], stubs: dict[str, Any]) -> dict[str, Any]:
     pending = referenced(snippet, set())
     while pending:
         name = pending.pop()
-        if name in stubs["Parameters"] and name not in parameters:
+        if name in stubs.get("Parameters", {}):
             parameters[name] = stubs["Parameters"][name]
         elif name in stubs["Resources"] and name not in resources:
             resources[name] = stubs["Resources"][name]
@@ -58,7 +58,7 @@ def test_snippets_lint(tmp_path: Path) -> None:
     files = sorted(tmp_path.iterdir())
     assert len(files) > 30
     done = subprocess.run(
-        [sys.executable, "-m", "cfnlint", "--format", "json", "--", *map(str, files)],
+        [Path(sys.executable).parent / "cfn-lint", "--format", "json", "--", *files],
         capture_output=True,
         text=True,
         check=False,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, combinations
 from typing import TypeAlias
 
 from cfaudit.facts import Facts
@@ -69,12 +70,17 @@ def _when(templates: Sequence[Template], chosen: set[int]) -> str:
     """The conditions that set some scenarios apart from the others: "IsProd is false"."""
     vectors = [template.document.scenario.conditions for template in templates]
     names = [name for name in vectors[0] if len({vector.get(name) for vector in vectors}) > 1]
-    for name in names:
-        for value in (True, False):
-            if {index for index, vector in enumerate(vectors) if vector.get(name) is value} == chosen:
-                return _phrase({name: value})
-    cases = ({name: vectors[index][name] for name in names if name in vectors[index]} for index in sorted(chosen))
-    return " or ".join(_phrase(case) for case in cases)
+    truths = [{name: value} for name in names for value in (True, False)]
+    pairs = (first | second for first, second in combinations(truths[:_TRIED], 2))
+    for shortest in chain(truths, pairs):
+        if chosen == {index for index, vector in enumerate(vectors) if shortest.items() <= vector.items()}:
+            return _phrase(shortest)
+    told = [{name: vectors[index][name] for name in names if name in vectors[index]} for index in sorted(chosen)]
+    more = f", or in {len(told) - 2} more combinations of conditions" if len(told) > 2 else ""
+    return " or ".join(_phrase(conditions) for conditions in told[:2]) + more
+
+
+_TRIED = 32
 
 
 def _phrase(conditions: Mapping[str, bool]) -> str:

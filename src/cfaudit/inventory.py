@@ -16,7 +16,7 @@ from cfaudit.model.declarations import Resource
 from cfaudit.model.invocations import invoked
 from cfaudit.model.names import NAME_PROPERTIES
 from cfaudit.model.template import Template
-from cfaudit.nodes import Map, Scalar, Seq, Unknown, Value
+from cfaudit.nodes import Absent, Map, Scalar, Seq, Unknown, Value
 from cfaudit.rule import RULES, Plain, RuleError
 
 TIERS = ("structure", "only", "name", "logical id", "description", "type", "sole")
@@ -169,7 +169,8 @@ class _Matching:
         if tier == "structure" or component.structure is None:
             return False
         way, start = component.structure
-        return way in _EXACT and start in self.found
+        match = self.found.get(start)
+        return match is not None and STRUCTURES[way](self.template, match.logical_ids[0]) is not None
 
     def _claim(self, component: Component, facet: Facet, reason: str, *, domain: bool) -> None:
         self._claimed.add(facet)
@@ -195,7 +196,7 @@ class _Matching:
         if match is None:
             return None
         held = STRUCTURES[way](self.template, match.logical_ids[0])
-        return (0, f"structure: {way.replace('-', ' ')} {match.logical_ids[0]}") if facet in held else None
+        return (0, f"structure: {way.replace('-', ' ')} {match.logical_ids[0]}") if held and facet in held else None
 
     def _rank(self, component: Component, facet: Facet) -> int:
         """Among resources of a generic type, those that matched resources refer to come first."""
@@ -356,7 +357,7 @@ _WANTED: Mapping[tuple[str, str], Callable[[Template, Resource], bool]] = {
 # Structure -----------------------------------------------------------------------------------------------------------
 
 
-def _role_of(template: Template, logical_id: str) -> set[Facet]:
+def _role_of(template: Template, logical_id: str) -> set[Facet] | None:
     function = template.functions.get(logical_id)
     if function is not None:
         principal = function.principal
@@ -370,8 +371,8 @@ def _role_of(template: Template, logical_id: str) -> set[Facet]:
     return {Facet(role.logical_id)} if role else set()
 
 
-def _log_group_of(template: Template, logical_id: str) -> set[Facet]:
-    return {Facet(group.logical_id) for group in template.log_groups_of.get(logical_id, ())}
+def _log_group_of(template: Template, logical_id: str) -> set[Facet] | None:
+    return {Facet(group.logical_id) for group in template.log_groups_of.get(logical_id, ())} or None
 
 
 def _policy_of(template: Template, logical_id: str) -> set[Facet]:
@@ -382,23 +383,25 @@ def _policy_of(template: Template, logical_id: str) -> set[Facet]:
     }
 
 
-def _origin_of(template: Template, logical_id: str) -> set[Facet]:
-    return {
+def _origin_of(template: Template, logical_id: str) -> set[Facet] | None:
+    held = {
         Facet(edge.target)
         for edge in template.edges_from.get(logical_id, ())
         if edge.path.startswith("DistributionConfig.Origins.") and edge.path.endswith(".DomainName")
     }
+    return held or None
 
 
-def _access_of(template: Template, logical_id: str) -> set[Facet]:
-    return {
+def _access_of(template: Template, logical_id: str) -> set[Facet] | None:
+    held = {
         Facet(edge.target)
         for edge in template.edges_from.get(logical_id, ())
         if edge.path.endswith((".OriginAccessIdentity", ".OriginAccessControlId"))
     }
+    return held or None
 
 
-def _results_of(template: Template, logical_id: str) -> set[Facet]:
+def _results_of(template: Template, logical_id: str) -> set[Facet] | None:
     workgroup = template.resources[logical_id]
     location = workgroup.at("WorkGroupConfiguration.ResultConfiguration.OutputLocation")
     text = _text(location)
@@ -406,14 +409,14 @@ def _results_of(template: Template, logical_id: str) -> set[Facet]:
     if not held and text.startswith("s3://"):
         bucket_name = Scalar(text.removeprefix("s3://").split("/")[0], location.span)
         held = {Facet(bucket.logical_id) for bucket in template.targets(bucket_name, "AWS::S3::Bucket")}
-    return held
+    return None if isinstance(location, Absent) else held
 
 
-def _key_of(template: Template, logical_id: str) -> set[Facet]:
-    return {Facet(edge.target) for edge in template.edges_from.get(logical_id, ())}
+def _key_of(template: Template, logical_id: str) -> set[Facet] | None:
+    return {Facet(edge.target) for edge in template.edges_from.get(logical_id, ())} or None
 
 
-STRUCTURES: Mapping[str, Callable[[Template, str], set[Facet]]] = {
+STRUCTURES: Mapping[str, Callable[[Template, str], set[Facet] | None]] = {
     "role-of": _role_of,
     "log-group-of": _log_group_of,
     "policy-of": _policy_of,
@@ -422,10 +425,7 @@ STRUCTURES: Mapping[str, Callable[[Template, str], set[Facet]]] = {
     "results-of": _results_of,
     "key-of": _key_of,
 }
-"""Ways from a matched component's resource to the resources that belong to it."""
-
-_EXACT = ("role-of", "policy-of")
-
+"""Ways from a matched component's resource to the resources that belong to it; None where the template does not say."""
 
 # Names ---------------------------------------------------------------------------------------------------------------
 

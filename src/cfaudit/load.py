@@ -115,6 +115,13 @@ def load_document(text: str, path: str) -> Node:
         raise
 
 
+def load_json(text: str, path: str) -> Node:
+    """Read text that must be JSON, a document inside a template for example, with the same spans, bounds and errors."""
+    if len(text) > MAX_BYTES:
+        raise TemplateError(Span(path, 1, 1, 1, 1), f"the text is larger than {MAX_BYTES:,} characters", "split it")
+    return _JsonReader(text, path).document()
+
+
 Format = Literal["yaml", "json"]
 
 
@@ -135,7 +142,7 @@ def _looks_like_json(text: str, path: str) -> bool:
     return bool(re.match(r"\s*\{" if path.endswith(".json") else r'\s*\{\s*["}]', text))
 
 
-class _FinalError(TemplateError):
+class FinalError(TemplateError):
     """The text is well formed, but too deep, too large or ambiguous: another reader would not help."""
 
 
@@ -146,7 +153,7 @@ def _read(text: str, path: str) -> tuple[Node, list[Diagnostic], Format]:
         return *_read_yaml(text, path), "yaml"
     try:
         return _JsonReader(text, path).document(), [], "json"
-    except _FinalError:
+    except FinalError:
         raise
     except TemplateError as json_error:
         if path.endswith(".json"):
@@ -347,7 +354,7 @@ class _YamlReader:
         self._copied += size
         if self._copied > MAX_COPIED:
             message = f"the aliases stand for more than {MAX_COPIED:,} values"
-            raise _FinalError(span, message, "aliases of aliases multiply: write fewer")
+            raise FinalError(span, message, "aliases of aliases multiply: write fewer")
         if len(self._stack) + height > MAX_DEPTH:
             raise _too_deep(span)
         self._add(node, size, height, span)
@@ -438,15 +445,15 @@ def _map(entries: Mapping[str, Node], keys: Mapping[str, Span], span: Span) -> N
 
 def _repeated(key: str, first: Span, span: Span) -> TemplateError:
     message = f"the key {key!r} stands here more than once (first on line {first.line})"
-    return _FinalError(span, message, "keep one of them: CloudFormation would silently take the last")
+    return FinalError(span, message, "keep one of them: CloudFormation would silently take the last")
 
 
 def _too_deep(span: Span) -> TemplateError:
-    return _FinalError(span, f"the document is nested more than {MAX_DEPTH} levels deep", "flatten it")
+    return FinalError(span, f"the document is nested more than {MAX_DEPTH} levels deep", "flatten it")
 
 
 def _too_large(span: Span) -> TemplateError:
-    return _FinalError(span, f"the document has more than {MAX_NODES:,} values", "split the template")
+    return FinalError(span, f"the document has more than {MAX_NODES:,} values", "split the template")
 
 
 # JSON ----------------------------------------------------------------------------------------------------------------

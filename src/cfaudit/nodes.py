@@ -106,13 +106,14 @@ class Reference(NamedTuple):
 
 
 DeferredKind: TypeAlias = Literal[
-    "parameter", "pseudo", "import", "dynamic", "function", "macro", "undefined", "condition"
+    "parameter", "pseudo", "import", "dynamic", "function", "macro", "undefined", "missing", "condition"
 ]
 
 
 class Deferred(NamedTuple):
     """A hole filled at deploy time by something else: a parameter without default, an import, a dynamic reference …
 
+    ``undefined`` is a name that a transform may declare, ``missing`` one that nothing does: the template is broken.
     ``mentions`` are the logical ids it depends on; ``expression`` tells two calls of one function apart.
     """
 
@@ -139,8 +140,8 @@ class Unknown:
 
     @property
     def deferred(self) -> tuple[Deferred, ...]:
-        """The holes that no resource of this template fills, in order."""
-        return tuple(part for part in self.parts if isinstance(part, Deferred))
+        """The holes that something outside this template fills, in order; nothing fills one that is missing."""
+        return tuple(part for part in self.parts if isinstance(part, Deferred) and part.kind != "missing")
 
     @property
     def mentions(self) -> frozenset[str]:

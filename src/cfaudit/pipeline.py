@@ -17,6 +17,7 @@ from cfaudit.nodes import Diagnostic, Map, Scalar, Seq, Source, TemplateError
 from cfaudit.profile import DOMAIN_THRESHOLD, Config, Profile, load_profile
 from cfaudit.resolve import Scenario, resolve, scenarios
 from cfaudit.rule import Rule, load_rules
+from cfaudit.sources.local import beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ def audit(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None
     source = load(text, path)
     scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
     branches, notes = scenarios(source, scenario)
-    templates = [build(resolve(source, branch)) for branch in branches]
+    local = beside(path)
+    templates = [build(resolve(source, branch), local) for branch in branches]
     profile, reason, matched = _profile(templates, settings)
     cases = tuple(
         (template, _facts(profile, matches, settings)) for template, matches in zip(templates, matched, strict=True)

@@ -126,6 +126,11 @@ def resolve(source: Source, scenario: Scenario) -> Document:
     return _Resolver(source, scenario).document()
 
 
+def meaning(node: Node, source: Source, scenario: Scenario) -> Value:
+    """What one node of a template means under a scenario that decides its conditions."""
+    return _Resolver(source, scenario).value(node)
+
+
 # Conditions ----------------------------------------------------------------------------------------------------------
 
 
@@ -412,7 +417,11 @@ class _Resolver:
         head = name.split(".", 1)[0]
         if head in self._resources:
             return Unknown(span, (Reference(head, name.partition(".")[2] or None),))
-        return Unknown(span, (Deferred("undefined", name),))
+        return Unknown(span, (self._nameless(name),))
+
+    def _nameless(self, name: str) -> Deferred:
+        """A name the template does not declare; a transform may."""
+        return Deferred("undefined" if "Transform" in self.source.root.entries else "missing", name)
 
     def _parameter(self, name: str, span: Span) -> Value:
         definition = self._parameters[name]
@@ -442,7 +451,7 @@ class _Resolver:
 
     def _attribute(self, head: str, attribute: str, call: Call) -> Value:
         if head not in self._resources:
-            return Unknown(call.span, (Deferred("undefined", f"{head}.{attribute}"),))
+            return Unknown(call.span, (self._nameless(f"{head}.{attribute}"),))
         return Unknown(call.span, (Reference(head, attribute),))
 
     def _sub(self, call: Call) -> Value:

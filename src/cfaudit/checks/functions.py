@@ -221,4 +221,4 @@ def _may_be_empty(template: Template, hole: Deferred) -> bool:
         definition = template.document.parameters.entries.get(hole.name)
         kind = definition.entries.get("Type") if isinstance(definition, Map) else None
         return not (isinstance(kind, Scalar) and kind.text.startswith("List<AWS::EC2::"))
-    return hole.kind in ("macro", "condition", "undefined")
+    return hole.kind in ("macro", "condition", "undefined", "missing")

@@ -50,7 +50,8 @@ def invoke_permission(
     the method), or when the trigger names a role of the template that may invoke the function. SAM makes the
     permissions for a function's events itself. A trigger that calls an alias or a version needs a permission on that.
     A permission on the function alone, or one whose function, principal or source only deploy time knows, makes the
-    answer unknown, and so do roles of other stacks and stage variables that name the function. Event source mappings and schedules use roles and are not judged.
+    answer unknown, and so do roles of other stacks and stage variables that name the function. Event source mappings
+    and schedules use roles and are not judged.
     """
     for trigger in _triggers(template, paths, services, sources, roles):
         yield _judged(template, facts, trigger)

@@ -56,18 +56,19 @@ def _reported(
     yield from (answer.finding() for answer in answers if answer.outcome is not Outcome.FAIL)
     external = facts.elsewhere(component=component, types=types)
     if external is not None:
-        evidence = Evidence(external.span, external.reason, external.text)
+        elsewhere = Evidence(external.span, external.reason, external.text)
         for answer in failed:
             message = f"{answer.message}; another stack has it: {external.reason}"
-            yield answer._replace(outcome=Outcome.PASS, message=message, more=(evidence,)).finding()
+            yield answer._replace(outcome=Outcome.PASS, message=message, more=(elsewhere,)).finding()
     elif template.macros:
         for answer in failed:
             message = f"{answer.message}, but a macro may add it"
             yield answer._replace(outcome=Outcome.UNKNOWN, message=message).finding()
     elif failed and nothing:
         first, *others = failed
-        more = tuple(Evidence(other.place, other.message) for other in others)
-        yield first._replace(subject=component, logical_id=None, message=nothing, more=more).finding()
+        more = [one for other in others for one in (Evidence(other.place, other.message), *other.more)]
+        evidence = tuple(dict.fromkeys((*first.more, *more)))
+        yield first._replace(subject=component, logical_id=None, message=nothing, more=evidence).finding()
     else:
         yield from (answer.finding() for answer in failed)
 

@@ -102,7 +102,7 @@ def used_role(
     provider is assumed from outside. So is one with a name that AWS services look for by themselves. Unknown is a role
     that only Outputs or an SSM parameter hand on, that may be passed under a wildcard, or that trusts a service to
     which people hand roles when they call it (CloudFormation, Systems Manager, SageMaker …); and every role without
-    a user where a macro may add one.
+    a user where a macro may add one, or where the template declares nothing but IAM resources, for other stacks.
     """
     texts = _named_in(template)
     passed = _passed(template)
@@ -159,7 +159,7 @@ def _outsider(statement: Statement) -> Evidence | None:
     if statement.effect == "Deny":
         return None
     match statement.principal:
-        case Scalar(_, span) | Unknown(span):
+        case Scalar(_, span) | Unknown(span) | Absent(span):  # absent: NotPrincipal
             return Evidence(span, "it is assumed from outside the stack")
         case Map(entries):
             for kind in ("AWS", "Federated", "CanonicalUser"):
@@ -200,6 +200,8 @@ def _doubt(
             for service in strings(entry.principal.entries.get("Service", Absent(entry.span))):
                 if isinstance(service, Unknown) or service.text.lower() in handed:
                     return Evidence(service.span, "callers hand roles to this service when they call it")
+    if all(resource.type.startswith("AWS::IAM::") for resource in template.resources.values()):
+        return Evidence(template.span, "the template declares nothing but IAM resources, for other stacks to use")
     if template.macros:
         return Evidence(template.span, f"the macro {template.macros[0].name} may add a use")
     return None

@@ -67,7 +67,7 @@ def no_batch_write(
             yield _without_batch(writer)
             continue
         held = [action for action in ITEM_WRITES if principal.allows(action)]
-        certain = writer.certain or sum(len(_tables_of(statement, template)) for statement, _ in found) > 1
+        certain = writer.certain or len(set().union(*(_tables_of(statement, template) for statement, _ in found))) > 1
         yield _batch_write(writer, found, held, certain)
 
 
@@ -80,11 +80,9 @@ def _batch_write(writer: _Writer, found: list[tuple[Statement, Scalar]], held: l
         said += f"; what a transaction needs is granted already: {listed(held)}"
     else:
         said += "; a transaction needs dynamodb:PutItem or dynamodb:UpdateItem, and neither is granted"
-    granted = [
-        element for statement in principal.statements for action in held for element in statement.matching(action)
-    ]
+    granted = _elements(principal, held)
     more = [Evidence(element.span, "granted here too") for _, element in found[1:]]
-    more += [Evidence(element.span, f"granted already: {_told(element)}") for element in dict.fromkeys(granted)]
+    more += [Evidence(element.span, f"granted already: {_told(element)}") for element in granted]
     more += [writer.reason] if writer.reason else []
     statement, element = found[0]
     return judged(
@@ -101,19 +99,22 @@ def _batch_write(writer: _Writer, found: list[tuple[Statement, Scalar]], held: l
     )
 
 
+def _elements(principal: Principal, actions: Iterable[str]) -> list[Scalar | Unknown]:
+    """The elements of Action that allow any of the actions, each once, in the policies' order."""
+    allowed = [statement for statement in principal.statements if statement.effect == "Allow"]
+    found = (element for statement in allowed for action in actions for element in statement.matching(action))
+    return list(dict.fromkeys(found))
+
+
 def _without_batch(writer: _Writer) -> Finding:
     principal, name = writer.principal, writer.principal.logical_id
-    writes = [
-        element
-        for statement in principal.statements
-        for action in ITEM_WRITES
-        for element in statement.matching(action)
-    ]
-    more = [Evidence(element.span, _told(element)) for element in dict.fromkeys(writes[1:])]
+    writes = _elements(principal, ITEM_WRITES)
+    more = [Evidence(element.span, _told(element)) for element in writes[1:]]
     span = writes[0].span if writes else writer.reason.span if writer.reason else principal.resource.span
     unseen = principal.unread or (principal.opaque and not writes)
     outcome = Outcome.UNKNOWN if unseen else Outcome.PASS
-    message = f"policies of {name} are not shown here" if unseen else f"{name} is not granted dynamodb:BatchWriteItem"
+    message = f"no policy written here for {name} names dynamodb:BatchWriteItem"
+    message += ", but it has others that are not shown" if unseen else ""
     return judged(
         outcome, principal.resource, None, message, span=span, more=more, subject=name, assumed=writer.assumed
     )
@@ -259,7 +260,8 @@ def _bound(template: Template, facts: Facts, role: str, function: str) -> dict[s
         held = template.functions.get(resource.logical_id)
         name = (held.principal if held else None) or resource.logical_id
         if name in template.principals:
-            found.setdefault(name, (f"{resource.logical_id} is the {component} ({match.matched_by})",))
+            assumed = (f"{resource.logical_id} is the {component} ({match.matched_by})",)
+            found.setdefault(name, () if match.matched_by == "bind" else assumed)
     return found
 
 

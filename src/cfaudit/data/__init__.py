@@ -78,6 +78,17 @@ class Service(NamedTuple):
     note: str | None
 
 
+class IntegrationNeeds(NamedTuple):
+    """The IAM actions that an integration of Step Functions needs.
+
+    `calls` for the call itself, `job` for waiting until it is done (`.sync`); None where nobody tells us.
+    """
+
+    calls: tuple[str, ...] | None
+    job: tuple[str, ...] | None
+    source: str | None
+
+
 class Versions(NamedTuple):
     """What the data were made from; `as_of` is the day of cfn-lint's schemas."""
 
@@ -99,6 +110,13 @@ class PolicyStatement(TypedDict):
 
 class _SamPolicies(TypedDict):
     templates: dict[str, list[PolicyStatement]]
+
+
+class _Integrations(TypedDict):
+    calls: dict[str, list[str]]
+    job: dict[str, list[str]]
+    sources: dict[str, str]
+    sdk: dict[str, str]
 
 
 class _Types(TypedDict):
@@ -221,6 +239,33 @@ def dependent_services() -> Mapping[str, Service]:
     return {prefix: _service(prefix, entry) for prefix, entry in table.items()}
 
 
+def integration_needs(service: str, operation: str, *, sdk: bool) -> IntegrationNeeds:
+    """A service and an operation as a Task's Resource names them (`dynamodb`, `putItem`) in, what they need out."""
+    name = f"{service}:{operation}"
+    table = _integrations()
+    if not sdk and (name in table["calls"] or name in table["job"]):
+        calls = tuple(table["calls"].get(name, ())) or _authorising(service, operation)
+        return IntegrationNeeds(calls, _known(table["job"].get(name)), table["sources"][name])
+    prefix = sdk_prefix(service) if sdk else service
+    return IntegrationNeeds(_authorising(prefix, operation) if prefix else None, None, None)
+
+
+def sdk_prefix(service: str) -> str | None:
+    """A service as `aws-sdk:` integrations name it (`sfn`) in, its IAM prefix (`states`) out; None: not known."""
+    name = service.lower()
+    return _integrations()["sdk"].get(name) or (name if actions(name) is not None else None)
+
+
+def _authorising(prefix: str, operation: str) -> tuple[str, ...] | None:
+    """The actions that authorise an API operation: the one of its name, or those that AWS names instead."""
+    action = (actions(prefix) or {}).get(operation.lower())
+    return (action.name,) if action else (replacement_actions(f"{prefix}:{operation}") or None)
+
+
+def _known(names: list[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
+
+
 @cache
 def versions() -> Versions:
     """Nothing in, what the data were made from out."""
@@ -263,6 +308,11 @@ def _not_actions() -> _NotActions:
 @cache
 def _runtimes() -> dict[str, dict[str, str | None]]:
     return cast(dict[str, dict[str, str | None]], json.loads(_text("runtimes.json")))
+
+
+@cache
+def _integrations() -> _Integrations:
+    return cast(_Integrations, json.loads(_text("integrations.json")))
 
 
 @cache

@@ -224,10 +224,20 @@ def _compare(pattern: str, names: list[str], part: str | None) -> bool | None:
     if reference in pattern:
         known = _atoms(pattern, loose=True, keep=reference)
         return None if any(meets(known, _atoms(reference) + _atoms(end)) for end in parts) else False
-    for name in names[1:] or names:
-        if any(meets(_atoms(pattern, loose=True), _atoms(name, loose=True) + _atoms(end)) for end in parts):
+    token = _ATOM.findall(reference)[-1]
+    for name in [name for name in names if token not in name] or names:
+        mine, other = _apart(_ATOM.findall(pattern), _ATOM.findall(name))
+        if any(meets(_atoms(mine, loose=True), _atoms(other, loose=True) + _atoms(end)) for end in parts):
             return None
     return False
+
+
+def _apart(left: list[str], right: list[str]) -> tuple[str, str]:
+    """Two texts without the beginning that both have."""
+    same = 0
+    while same < min(len(left), len(right)) and left[same] == right[same] and left[same] not in "*?":
+        same += 1
+    return "".join(left[same:]), "".join(right[same:])
 
 
 def _atoms(text: str, *, loose: bool = False, literal: bool = False, keep: str = "") -> Atoms:

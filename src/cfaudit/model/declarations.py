@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import os.path
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from cfaudit.model.names import NAME_PROPERTIES, names_in, rendered, service_of
 from cfaudit.nodes import Absent, Deferred, Map, Scalar, Seq, Source, Span, Unknown, Value
 from cfaudit.resolve import Document
+from cfaudit.sources.local import NO_FILES, LocalFiles
 
 
 class Edge(NamedTuple):
@@ -20,6 +22,18 @@ class Edge(NamedTuple):
     attribute: str | None
     path: str
     span: Span
+
+
+class LocalFile(NamedTuple):
+    """A file beside the template; ``path`` is the one that spans of it name."""
+
+    path: str
+    text: str
+
+
+def _no_files(path: str) -> str | None:
+    """The reader of a template that stands alone."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +79,14 @@ class Resource:
 
     def _walk(self, section: str, path: str) -> tuple[Value, Span]:
         properties = self.body.entries.get(section)
+        key = self.body.keys.get(section, self.span)
         if properties is None or (isinstance(properties, Scalar) and properties.kind == "null"):
             properties = _unwritten(self.body, section, self.span)
+            key = properties.span
         if isinstance(properties, Absent):
             return Absent(self.span), self.span
-        if not path:
-            return properties, self.body.keys.get(section, self.span)
+        if not path or isinstance(properties, Unknown):
+            return properties, key
         return descend(properties, self.span, path.split("."))
 
 
@@ -89,7 +105,8 @@ def descend(value: Value, anchor: Span, path: Iterable[str]) -> tuple[Value, Spa
         match value:
             case Map(entries, keys):
                 found = entries.get(name)
-                value, key = (found, keys[name]) if found is not None else (_unwritten(value, name, key), key)
+                value = found if found is not None else _unwritten(value, name, key)
+                key = keys[name] if found is not None else key if isinstance(value, Absent) else value.span
             case Seq(items) if name.isdecimal():
                 value = items[int(name)] if int(name) < len(items) else Absent(key)
                 key = key if isinstance(value, Absent) else value.span
@@ -126,10 +143,11 @@ def _each(value: Value, anchor: Span, path: list[str], done: tuple[str, ...]) ->
 
 @dataclass(frozen=True)
 class Declarations:
-    """The resources that one scenario deploys, and who refers to whom."""
+    """The resources that one scenario deploys, and who refers to whom; ``local`` are the files beside the template."""
 
     document: Document
     resources: Mapping[str, Resource]
+    local: LocalFiles = NO_FILES
 
     @property
     def source(self) -> Source:
@@ -229,9 +247,22 @@ class Declarations:
             found.setdefault(name, []).append(resource)
         return {name: tuple(resources) for name, resources in found.items()}
 
+    def local_file(self, path: str) -> LocalFile | None:
+        """A file that a property names by its path relative to the template."""
+        text = self.local_files(path)
+        folder = os.path.dirname(self.source.path)
+        return None if text is None else LocalFile(os.path.normpath(os.path.join(folder, path)), text)
+
+    def _lines_of(self, file: str) -> tuple[str, ...]:
+        if file == self.source.path:
+            return self.source.lines
+        beside = os.path.relpath(file, os.path.dirname(self.source.path) or ".")
+        return tuple((self.local_files(beside) or "").splitlines())
+
     def excerpt(self, span: Span, limit: int = 4) -> str:
         """The source lines a span covers, without common indentation, at most ``limit`` of them."""
-        lines = [line.rstrip() for line in self.source.lines[span.line - 1 : min(span.end_line, span.line - 1 + limit)]]
+        read = self._lines_of(span.file)
+        lines = [line.rstrip() for line in read[span.line - 1 : min(span.end_line, span.line - 1 + limit)]]
         indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
         return "\n".join(line[indent:] for line in lines)
 

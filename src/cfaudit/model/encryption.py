@@ -20,7 +20,7 @@ KEY_TYPES = ("AWS::KMS::Key", "AWS::KMS::ReplicaKey")
 KeyKind: TypeAlias = Literal["customer", "managed", "none", "unknown"]
 """A customer managed key, AWS's own key of the account (``alias/aws/s3``), no key, or only deploy time knows."""
 
-_OPAQUE = frozenset({"condition", "function", "macro", "undefined"})
+_OPAQUE = frozenset({"condition", "function", "macro", "undefined", "missing"})
 
 
 @dataclass(frozen=True, slots=True)

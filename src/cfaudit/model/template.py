@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from cfaudit.model.alarms import Alarm, alarms
@@ -13,7 +13,9 @@ from cfaudit.model.functions import Function, custom_resource_functions, edge_fu
 from cfaudit.model.iam import Principal, principals
 from cfaudit.model.invocations import Permission, by_function, permissions
 from cfaudit.model.logs import LogDestination, log_destinations
+from cfaudit.model.workflows import Workflow, workflows
 from cfaudit.resolve import Document
+from cfaudit.sources.local import NO_FILES, LocalFiles
 
 
 class Template(Declarations):
@@ -79,6 +81,6 @@ class Template(Declarations):
         return by_function(permissions(self))
 
 
-def build(document: Document) -> Template:
-    """The model of one resolved document."""
-    return Template(document, declared(document))
+def build(document: Document, local: LocalFiles = NO_FILES) -> Template:
+    """The model of one resolved document; ``local`` are the files beside it."""
+    return Template(document, declared(document), local)

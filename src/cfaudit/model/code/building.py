@@ -1,0 +1,159 @@
+"""What both languages do while expressions are made of a syntax tree: scopes, bindings, functions, returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tree_sitter import Node
+
+from cfaudit.model.code.tree import (
+    Call,
+    Class,
+    Expr,
+    Function,
+    Index,
+    Member,
+    Module,
+    Name,
+    Object,
+    Parameter,
+    Range,
+    Return,
+    Scope,
+    TooDeepError,
+)
+
+MAX_DEPTH = 100
+
+
+def range_of(node: Node) -> Range:
+    """Where a node stands."""
+    (row, column), (end_row, end_column) = node.start_point, node.end_point
+    return row, column, end_row, end_column
+
+
+def text_of(node: Node) -> str:
+    """A node's own text."""
+    return (node.text or b"").decode("utf-8", "replace")
+
+
+@dataclass(slots=True)
+class Builder:
+    """The place in the code that is being read: scope, function, class, and how it got there."""
+
+    module: Module
+    scope: Scope
+    function: Function
+    owner: Class | None = None
+    caught: int = 0
+    branches: int = 0
+    depth: int = 0
+    wheres: dict[Function, Module] = field(default_factory=dict)
+
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """One level deeper. Raises ``TooDeepError`` beyond the bound."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise TooDeepError
+        yield
+        self.depth -= 1
+
+    @contextmanager
+    def block(self) -> Iterator[None]:
+        """A scope of its own for names, in the same function."""
+        self.scope = Scope(self.scope, "block")
+        yield
+        assert self.scope.parent
+        self.scope = self.scope.parent
+
+    @contextmanager
+    def branch(self) -> Iterator[None]:
+        """What runs only sometimes, or more than once."""
+        self.branches += 1
+        self.function.branches = True
+        yield
+        self.branches -= 1
+
+    @contextmanager
+    def catching(self) -> Iterator[None]:
+        """What runs only after an exception."""
+        self.caught += 1
+        yield
+        self.caught -= 1
+
+    @contextmanager
+    def inside(self, name: str, at: Range, *, named: bool) -> Iterator[Function]:
+        """A function: what follows is its body."""
+        outer = (self.scope, self.function, self.caught, self.branches)
+        function = Function(name, Scope(self.scope, "function"), at, named=named)
+        self.wheres[function] = self.module
+        self.scope, self.function, self.caught, self.branches = function.scope, function, 0, 0
+        yield function
+        self.scope, self.function, self.caught, self.branches = outer
+
+    @contextmanager
+    def classy(self, name: str, base: Expr | None, at: Range) -> Iterator[Class]:
+        """A class: what follows is its body."""
+        outer, owner = self.scope, self.owner
+        made = Class(name, Scope(outer, "class"), base, at)
+        self.scope, self.owner = made.scope, made
+        yield made
+        self.scope, self.owner = outer, owner
+
+    def parameter(self, name: str, at: Range, *, positional: bool = True) -> Parameter:
+        """The next parameter of the function."""
+        index = len(self.function.parameters) if positional else -1
+        if positional:
+            self.function.parameters.append(name)
+        return Parameter(self.function, index, name, at)
+
+    def bind(self, name: str, value: Expr, *, hoisted: bool = False) -> None:
+        """A declaration: in this block, or in the whole function."""
+        scope = self.scope
+        while hoisted and scope.kind == "block" and scope.parent:
+            scope = scope.parent
+        scope.bindings.setdefault(name, []).append(value)
+
+    def assign(self, name: str, value: Expr) -> None:
+        """An assignment to a name that is declared around, or else belongs to the module."""
+        scope: Scope | None = self.scope
+        while scope and name not in scope.bindings:
+            scope = scope.parent
+        (scope or self.module.scope).bindings.setdefault(name, []).append(value)
+
+    def change(self, target: Expr, value: Expr) -> None:
+        """An assignment to a member of something; deeper members count as an unknown change of the whole."""
+        match target:
+            case Member(Name(text, scope), key):
+                _record(scope, text, key, value)
+            case Index(Name(text, scope)):
+                _record(scope, text, None, value)
+            case Member(of) | Index(of):
+                while isinstance(of, (Member, Index)):
+                    of = of.of
+                if isinstance(of, Name):
+                    _record(of.scope, of.text, None, value)
+
+    def run(self, expr: Expr) -> None:
+        """An expression that is evaluated here."""
+        self.function.body.append(expr)
+
+    def give(self, value: Expr | None) -> None:
+        """What the function returns here."""
+        self.function.returns.append(Return(value, self.caught > 0, self.branches > 0))
+        if value is not None:
+            self.run(value)
+
+    def call(
+        self, callee: Expr, arguments: list[Expr], at: Range, *, keywords: Object | None = None, new: bool = False
+    ) -> Call:
+        """A call."""
+        return Call(callee, tuple(arguments), keywords, new, at)
+
+
+def _record(scope: Scope, name: str, key: str | None, value: Expr) -> None:
+    """Changes are kept where the name is used; the reader looks through every scope between there and its binding."""
+    scope.changes.setdefault(name, []).append((key, value))
