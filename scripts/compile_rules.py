@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 
-from cfaudit.rule import COMPILED, RULES, digest, read_rows, rule_files
+from cfaudit.rule import COMPILED, RULES, digest, plain, read_rows, read_yaml, rule_files, table_files
 
 
 def main() -> int:
@@ -27,11 +27,12 @@ def main() -> int:
 
 
 def compiled() -> str:
-    """The rows as ``rule.compiled_rows`` reads them, under the digest of the files they come from."""
+    """Rows and tables as ``rule`` reads them, under the digests of the files they come from."""
     files = rule_files(RULES)
     rows = [[fields, lines] for _, fields, lines in read_rows(files)]
-    text = json.dumps({"digest": digest(files), "rows": rows}, ensure_ascii=False, separators=(",", ":"))
-    return text + "\n"
+    tables = {path.relative_to(RULES).as_posix(): plain(read_yaml(path)) for path in table_files()}
+    held = {"digest": digest(files), "rows": rows, "tables_digest": digest(table_files()), "tables": tables}
+    return json.dumps(held, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 if __name__ == "__main__":

@@ -428,6 +428,15 @@ def test_the_bound_on_scenarios_is_said_and_every_condition_comes_out_both_ways(
         assert {scenario.conditions[name] for scenario in found} == {True, False}
 
 
+def test_a_condition_that_many_parameters_must_meet_comes_out_true() -> None:
+    names = [f"P{number}" for number in range(20)]
+    text = "Parameters:\n" + "".join(f"  {name}: {{Type: String}}\n" for name in names)
+    compared = ", ".join(f"!Equals [!Ref {name}, x]" for name in names)
+    text += f"Conditions: {{All: !And [{compared}]}}\nResources: {{A: {{Type: T, Condition: All}}}}\n"
+    found, _ = scenarios(load(text, "t.yaml"), Scenario())
+    assert [scenario.name for scenario in found] == ["All is false", "All is true"]
+
+
 def test_conditions_that_explode_end() -> None:
     doubled = "".join(f"  C{n}: !And [!Condition C{n + 1}, !Condition C{n + 1}]\n" for n in range(300))
     nested = "  N: " + "!Not [" * 120 + "!Condition C0" + "]" * 120 + "\n"

@@ -101,22 +101,22 @@ def test_a_row_becomes_a_rule(tmp_path: Path) -> None:
 TYPOS = {
     "field": ("severity: medium", "severty: medium", 2, "'severty' is no field of a rule; did you mean 'severity'?"),
     "missing field": ("why: >-\n  One key protects\n  all data.\n", "", 1, "the rule has no 'why'"),
-    "empty field": ("holds: Keys are rotated", "holds:", 1, "the rule has no 'holds'"),
+    "empty field": ("holds: Keys are rotated", "holds:", 5, "the rule has no 'holds'"),
     "severity": ("medium", "mediun", 2, "'mediun' is no severity; did you mean 'medium'?"),
     "severity of nowhere": ("medium", "x", 2, "'x' is no severity; known are critical, high, info, low, medium"),
-    "check": ("check: example", "check: exmple", 20, "there is no check 'exmple'; did you mean 'example'?"),
-    "argument": ("  path: Enable", "  paht: Enable", 22, "the check 'example' takes no 'paht'; did you mean 'path'?"),
-    "missing argument": ("  path: EnableKeyRotation\n", "", 21, "the check 'example' needs 'path'"),
-    "argument's type": ("[AWS::KMS::Key]", "{a: b}", 23, "'types' of the check 'example' is a tuple[str, ...], not"),
-    "arguments are a list": ("  path: EnableKeyRotation\n  types:", "  -", 21, "'with' is a map of arguments"),
-    "remedy's field": ("    option: full", "    optoin: full", 10, "a remedy has a title, and may have option, action"),
-    "remedy's option": ("option: full", "option: ful", 10, "option is one of mvp, full, hybrid, not 'ful'"),
-    "remedy's action": ("action: change", "action: chang", 10, "action is one of remove, add, change, document, keep"),
-    "second remedy": ("  - title: Leave it", "  - titel: Leave it", 16, "a remedy has a title"),
-    "remedies are text": (RULE[RULE.index("remedies") : RULE.index("references")], "remedies: x\n", 9, "is a list"),
-    "reference": ("    url:", "    ulr:", 18, "a reference has a title and a url"),
+    "check": ("check: example", "check: exmple", 21, "there is no check 'exmple'; did you mean 'example'?"),
+    "argument": ("  path: Enable", "  paht: Enable", 23, "the check 'example' takes no 'paht'; did you mean 'path'?"),
+    "missing argument": ("  path: EnableKeyRotation\n", "", 22, "the check 'example' needs 'path'"),
+    "argument's type": ("[AWS::KMS::Key]", "{a: b}", 24, "'types' of the check 'example' is a tuple[str, ...], not"),
+    "arguments are a list": ("  path: EnableKeyRotation\n  types:", "  -", 22, "'with' is a map of arguments"),
+    "remedy's field": ("    option: full", "    optoin: full", 11, "a remedy has a title, and may have option, action"),
+    "remedy's option": ("option: full", "option: ful", 11, "option is one of mvp, full, hybrid, not 'ful'"),
+    "remedy's action": ("action: change", "action: chang", 11, "action is one of remove, add, change, document, keep"),
+    "second remedy": ("  - title: Leave it", "  - titel: Leave it", 17, "a remedy has a title"),
+    "remedies are text": (RULE[RULE.index("remedies") : RULE.index("references")], "remedies: x\n", 10, "is a list"),
+    "reference": ("    url:", "    ulr:", 19, "a reference has a title and a url"),
     "broken YAML": ("title: Key rotation", "title: Key: rotation", 1, "mapping values are not allowed"),
-    "duplicate field": ("check: example", "title: x\ncheck: example", 20, "'title' stands here more than once"),
+    "duplicate field": ("check: example", "title: x\ncheck: example", 21, "'title' stands here more than once"),
     "no map": (RULE, "- a\n", 1, "a rule is a map of fields"),
     "nothing": (RULE, "# to do\n", 1, "the file holds no document"),
 }
@@ -229,8 +229,8 @@ def test_the_compiled_form_is_used_only_while_it_is_current(tmp_path: Path) -> N
     rows = compiled_rows(files, form)
     assert rows is not None
     ((where, fields, lines),) = rows
-    assert (where, fields["title"], lines["check"]) == (str(path), "KEY ROTATION", 20)
-    assert lines["with.path"] == 22
+    assert (where, fields["title"], lines["check"]) == (str(path), "KEY ROTATION", 21)
+    assert lines["with.path"] == 23
 
     write(tmp_path, RULE + "# a comment\n")
     assert compiled_rows(files, form) is None

@@ -9,7 +9,7 @@ from pathlib import Path
 from cfaudit.facts import External
 from cfaudit.inventory import Component, components_of
 from cfaudit.nodes import Map, Node, Scalar, Seq, Span, TemplateError
-from cfaudit.rule import RULES, RuleError, nearest, plain, read_yaml
+from cfaudit.rule import RULES, RuleError, nearest, table
 
 PROFILES = ("crowdfunding", "serverless")
 SCREENING = ("sagemaker", "waf-fraud-control", "custom")
@@ -40,7 +40,7 @@ class Config:
 def load_profile(name: str) -> Profile:
     """One of the built-in profiles. Raises ``RuleError`` for a malformed file."""
     path = RULES / "profiles" / f"{name}.yaml"
-    fields = plain(read_yaml(path))
+    fields = table(path)
     if not isinstance(fields, dict) or set(fields) - {"title", "components", "without"}:
         raise RuleError(path, 1, "a profile has a title, components and without")
     components, without = fields.get("components") or {}, fields.get("without") or []

@@ -35,6 +35,7 @@ from cfaudit.nodes import (
 )
 
 MAX_ASSIGNMENTS = 512
+MAX_DECISIONS = 100_000
 MAX_SCENARIOS = 16
 MAX_CONDITION_DEPTH = 100
 
@@ -103,8 +104,9 @@ def scenarios(source: Source, scenario: Scenario) -> tuple[tuple[Scenario, ...],
         return (replace(scenario, conditions=base.vector()),), ()
     found: dict[tuple[bool | None, ...], dict[str, bool]] = {}
     cut = False
+    bound = max(MAX_SCENARIOS, min(MAX_ASSIGNMENTS, MAX_DECISIONS // len(conditions.entries)))
     for count, assignment in enumerate(_assignments(base.candidates())):
-        if count >= MAX_ASSIGNMENTS or len(found) >= MAX_SCENARIOS:
+        if count >= bound or len(found) >= MAX_SCENARIOS:
             cut = True
             break
         vector = _Conditions(source, conditions, scenario, assignment).vector()
@@ -171,12 +173,13 @@ _Hole: TypeAlias = tuple[Part, ...]
 
 
 def _assignments(candidates: Mapping[_Hole, tuple[str, ...]]) -> Iterator[dict[_Hole, str]]:
-    """Texts for the holes: the first of each, then one hole changed at a time, then every combination.
+    """Texts for the holes: the first of each, the last of each, one hole changed at a time, then every combination.
 
-    This order makes each condition come out both ways before a bound can cut.
+    This order makes each condition come out both ways, as far as may be, before a bound can cut.
     """
     first = {hole: texts[0] for hole, texts in candidates.items()}
     yield first
+    yield {hole: texts[-1] for hole, texts in candidates.items()}
     for hole, texts in candidates.items():
         for text in texts[1:]:
             yield {**first, hole: text}

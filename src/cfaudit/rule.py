@@ -11,9 +11,10 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 from cfaudit.finding import Severity
 from cfaudit.nodes import Call, Map, Node, Scalar, Seq, Span, TemplateError
@@ -139,13 +140,46 @@ Row: TypeAlias = tuple[str, dict[str, Plain], dict[str, int]]
 
 def compiled_rows(files: list[Path], compiled: Path = COMPILED) -> list[Row] | None:
     """The rows compiled into the package, None when there are none or the YAML files have changed since."""
-    try:
-        held = json.loads(compiled.read_bytes())
-    except OSError:
-        return None
-    if held["digest"] != digest(files):
+    held = _compiled(compiled)
+    if held is None or held["digest"] != digest(files):
         return None
     return [(str(file), row[0], row[1]) for file, row in zip(files, held["rows"], strict=True)]
+
+
+class Compiled(TypedDict):
+    """``data/rules.json``: rows in the order of ``rule_files``, tables by path below ``rules/``, and their digests."""
+
+    digest: str
+    rows: list[tuple[dict[str, Plain], dict[str, int]]]
+    tables_digest: str
+    tables: dict[str, Plain]
+
+
+@cache
+def _compiled(path: Path) -> Compiled | None:
+    try:
+        held: Compiled = json.loads(path.read_bytes())
+    except OSError:
+        return None
+    return held
+
+
+def table_files(directory: Path = RULES) -> list[Path]:
+    """The YAML files that are no rules: categories, profiles, manual steps."""
+    return sorted(path for path in (*directory.glob("*.yaml"), *directory.glob("profiles/*.yaml")) if path.name[0] != "_")
+
+
+def table(path: Path) -> Plain:
+    """A table as plain values, from the compiled form while that is current. Raises ``RuleError``."""
+    held = _current_tables()
+    name = path.relative_to(RULES).as_posix() if path.is_relative_to(RULES) else ""
+    return held[name] if name in held else plain(read_yaml(path))
+
+
+@cache
+def _current_tables() -> dict[str, Plain]:
+    held = _compiled(COMPILED)
+    return held["tables"] if held and held["tables_digest"] == digest(table_files()) else {}
 
 
 def read_rows(files: Iterable[Path]) -> Iterator[Row]:
@@ -344,7 +378,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def load_categories(directory: Path = RULES) -> tuple[Category, ...]:
     """The rows of the scorecard in order, from categories.yaml. Raises ``RuleError``."""
     path = directory / "categories.yaml"
-    rows = plain(read_yaml(path))
+    rows = table(path)
     if not isinstance(rows, dict):
         raise RuleError(path, 1, "categories are a map of id to title and weight")
     found = []

@@ -12,7 +12,7 @@ from cfaudit.model.iam import Grant
 from cfaudit.model.reliance import Naming, grants, naming, workloads
 from cfaudit.model.template import Template
 from cfaudit.nodes import Map, Scalar, Seq, Span, Unknown, Value
-from cfaudit.rule import RULES, Plain, RuleError, plain, read_yaml
+from cfaudit.rule import RULES, Plain, RuleError, table
 
 TABLE = RULES / "manual-steps.yaml"
 
@@ -50,7 +50,7 @@ class Need(NamedTuple):
 @cache
 def load_steps() -> tuple[Step, ...]:
     """The steps in the table's order. Raises ``RuleError`` for a malformed table."""
-    rows = plain(read_yaml(TABLE))
+    rows = table(TABLE)
     if not isinstance(rows, dict):
         raise RuleError(TABLE, 1, "manual steps are a map of id to step")
     return tuple(_step(name, row) for name, row in rows.items())

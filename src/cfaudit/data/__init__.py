@@ -89,6 +89,30 @@ class IntegrationNeeds(NamedTuple):
     source: str | None
 
 
+class SdkOperation(NamedTuple):
+    """An API operation as an SDK calls it: its IAM prefix, its name as AWS writes it, and what authorises it.
+
+    `actions` is empty for what anyone may call, None where nobody tells us; `known` says that AWS's models have it.
+    """
+
+    service: str
+    name: str
+    actions: tuple[str, ...] | None
+    known: bool
+
+
+class SdkClass(NamedTuple):
+    """A class of boto3's resources: the operations of its methods, and the classes that its members and results are.
+
+    `named`: its identifiers, in the order in which it takes them.
+    """
+
+    operations: Mapping[str, str]
+    leads: Mapping[str, str]
+    makes: Mapping[str, str]
+    named: tuple[str, ...]
+
+
 class Versions(NamedTuple):
     """What the data were made from; `as_of` is the day of cfn-lint's schemas."""
 
@@ -117,6 +141,21 @@ class _Integrations(TypedDict):
     job: dict[str, list[str]]
     sources: dict[str, str]
     sdk: dict[str, str]
+
+
+class _SdkClass(TypedDict):
+    operations: dict[str, str]
+    leads: dict[str, str]
+    makes: dict[str, str]
+    named: NotRequired[list[str]]
+
+
+class _Sdk(TypedDict):
+    free: list[str]
+    names: dict[str, str]
+    prefixes: dict[str, str]
+    resources: dict[str, dict[str, _SdkClass]]
+    unlisted: list[str]
 
 
 class _Types(TypedDict):
@@ -266,6 +305,34 @@ def _known(names: list[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
+def sdk_client(name: str) -> str | None:
+    """A client as any AWS SDK names it (`SESV2`, `client-sfn` without its `client-`, `ses`) in, botocore's name out."""
+    return _sdk()["names"].get("".join(letter for letter in name.lower() if letter.isalnum()))
+
+
+@cache
+def sdk_operation(client: str, name: str) -> SdkOperation:
+    """botocore's name of a service and an operation in any SDK's style in, what is known of it out."""
+    prefix = _sdk()["prefixes"].get(client, client)
+    key = f"{prefix}:{name.replace('_', '').lower()}"
+    if key in _sdk_free():
+        return SdkOperation(prefix, _sdk_free()[key].partition(":")[2], (), known=True)
+    if instead := operation(key):
+        return SdkOperation(prefix, instead.name.partition(":")[2], instead.actions or None, known=True)
+    if action := (actions(prefix) or {}).get(key.partition(":")[2]):
+        return SdkOperation(prefix, action.name.partition(":")[2], (action.name,), known=True)
+    spelled = _sdk_unlisted().get(key)
+    return SdkOperation(prefix, spelled.partition(":")[2] if spelled else name, None, known=spelled is not None)
+
+
+def sdk_class(client: str, title: str) -> SdkClass | None:
+    """botocore's name of a service and a class of its boto3 resource (`Service`: the resource itself) in, it out."""
+    entry = _sdk()["resources"].get(client, {}).get(title)
+    if entry is None:
+        return None
+    return SdkClass(entry["operations"], entry["leads"], entry["makes"], tuple(entry.get("named", ())))
+
+
 @cache
 def versions() -> Versions:
     """Nothing in, what the data were made from out."""
@@ -303,6 +370,21 @@ def _iam() -> bytes:
 @cache
 def _not_actions() -> _NotActions:
     return cast(_NotActions, json.loads(_text("not-actions.json")))
+
+
+@cache
+def _sdk() -> _Sdk:
+    return cast(_Sdk, json.loads(_text("sdk.json")))
+
+
+@cache
+def _sdk_free() -> dict[str, str]:
+    return {name.lower(): name for name in _sdk()["free"]}
+
+
+@cache
+def _sdk_unlisted() -> dict[str, str]:
+    return {name.lower(): name for name in _sdk()["unlisted"]}
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -22,18 +22,6 @@ class Edge(NamedTuple):
     attribute: str | None
     path: str
     span: Span
-
-
-class LocalFile(NamedTuple):
-    """A file beside the template; ``path`` is the one that spans of it name."""
-
-    path: str
-    text: str
-
-
-def _no_files(path: str) -> str | None:
-    """The reader of a template that stands alone."""
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,20 +235,15 @@ class Declarations:
             found.setdefault(name, []).append(resource)
         return {name: tuple(resources) for name, resources in found.items()}
 
-    def local_file(self, path: str) -> LocalFile | None:
-        """A file that a property names by its path relative to the template."""
-        text = self.local_files(path)
-        folder = os.path.dirname(self.source.path)
-        return None if text is None else LocalFile(os.path.normpath(os.path.join(folder, path)), text)
-
     def _lines_of(self, file: str) -> tuple[str, ...]:
+        """The lines of the template, or of a file beside it."""
         if file == self.source.path:
             return self.source.lines
-        beside = os.path.relpath(file, os.path.dirname(self.source.path) or ".")
-        return tuple((self.local_files(beside) or "").splitlines())
+        found = self.local.text(os.path.relpath(file, self.local.folder or "."))
+        return tuple(found.text.splitlines()) if found else ()
 
     def excerpt(self, span: Span, limit: int = 4) -> str:
-        """The source lines a span covers, without common indentation, at most ``limit`` of them."""
+        """The lines a span covers, of the template or of a file beside it, at most ``limit``, common indentation cut."""
         read = self._lines_of(span.file)
         lines = [line.rstrip() for line in read[span.line - 1 : min(span.end_line, span.line - 1 + limit)]]
         indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)

@@ -419,6 +419,10 @@ def from_node(
     """The JSON document that a node of the template holds as text, and the placeholders nothing fills."""
     if isinstance(node, Call) and node.name == "Fn::ToJsonString":
         return from_value(meaning(node.argument, document.source, document.scenario), substitutions)
+    if isinstance(node, (Map, Seq)):
+        return Malformed(
+            "text is expected here", "write the map as Definition, or pass it to Fn::ToJsonString", node.span
+        ), ()
     left: list[Placeholder] = []
     try:
         text = _composed(_filled(_spelled(node, document), substitutions, left))

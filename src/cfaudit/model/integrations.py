@@ -39,7 +39,6 @@ _ACTS_ON: dict[str, tuple[str, ...]] = {
     "EventTypeName": ("AWS::FraudDetector::EventType",),
     "FunctionName": FUNCTION_TYPES,
     "JobDefinition": ("AWS::Batch::JobDefinition",),
-    "JobName": ("AWS::Glue::Job",),
     "JobQueue": ("AWS::Batch::JobQueue",),
     "KeyId": ("AWS::KMS::Key", "AWS::KMS::Alias", "AWS::KMS::ReplicaKey"),
     "LogGroupName": ("AWS::Logs::LogGroup",),
@@ -59,6 +58,7 @@ _ACTS_ON: dict[str, tuple[str, ...]] = {
 """Arguments that name what a call acts on, and the types they may name (each service's API reference)."""
 
 _NAMED: dict[tuple[str, str], tuple[str, ...]] = {
+    ("glue", "JobName"): ("AWS::Glue::Job",),
     ("glue", "Name"): ("AWS::Glue::Crawler", "AWS::Glue::Workflow"),
     ("ssm", "Name"): ("AWS::SSM::Parameter",),
     ("databrew", "Name"): ("AWS::DataBrew::Job",),

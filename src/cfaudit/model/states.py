@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
+from cfaudit import data
 from cfaudit.model.declarations import Declarations, descend
 from cfaudit.model.integrations import Integration, ServiceCall, calls, is_expression
 from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, strings, truth
@@ -63,13 +64,15 @@ class Catch:
 def _takes(errors: tuple[Scalar | Unknown, ...], error: str) -> bool | None:
     """Whether error names cover an error.
 
-    ``States.ALL`` takes all but two, ``States.TaskFailed`` what a task fails with, timeouts excepted.
+    ``States.ALL`` takes all but two, ``States.TaskFailed`` all but these and ``States.Timeout``.
     https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
     """
     names = {value.text for value in errors if isinstance(value, Scalar)}
-    if error in names or ("States.ALL" in names and error not in _UNCAUGHT):
+    if error in names:
         return True
-    if "States.TaskFailed" in names and (not error.startswith("States.") or error == "States.Permissions"):
+    if error not in _UNCAUGHT and (
+        "States.ALL" in names or ("States.TaskFailed" in names and error != "States.Timeout")
+    ):
         return True
     return None if any(isinstance(value, Unknown) for value in errors) else False
 
@@ -111,8 +114,8 @@ class Argument(NamedTuple):
 class State:
     """A state. ``span`` is its name's; ``parent`` is the key of the Map or Parallel state around it.
 
-    ``key`` is the name, or ``Parent/Name`` where the name is not the first of its kind; ``type`` is empty when it is missing or
-    only deploy time knows it. ``end`` is None when deploy time decides.
+    ``key`` is the name, or ``Parent/Name`` where the name is not the first of its kind; ``type`` is empty when it is
+    missing or only deploy time knows it. ``end`` is None when deploy time decides.
     """
 
     key: str
@@ -207,6 +210,12 @@ class State:
         mode = self.at("ItemProcessor", "ProcessorConfig", "Mode")
         return isinstance(mode, Scalar) and mode.text == "DISTRIBUTED"
 
+    @property
+    def own_actions(self) -> tuple[str, ...]:
+        """IAM actions on its own state machine that it needs besides those of its calls."""
+        needs = data.integration_needs("map", "distributed", sdk=False) if self.distributed else None
+        return needs.calls or () if needs else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -248,6 +257,11 @@ class Definition:
         self.problems.append(Problem(kind, message, state, span))
 
 
+def grows(body: Map[Value]) -> bool:
+    """Whether a map may have members that its text does not show: a macro or a loop adds them."""
+    return any(key.startswith("Fn::") for key in body.keys)
+
+
 def language_of(body: Map[Value], default: Language) -> Language:
     """The query language that a definition or a state chooses."""
     value = body.entries.get("QueryLanguage")
@@ -269,10 +283,10 @@ def _scope(made: Definition, body: Map[Value], span: Span, parent: str | None, l
     start = _transition("start", body, "StartAt")
     made.scopes.append(Scope(index, parent, start, states, body, span))
     where = f"{parent}: " if parent else ""
-    if start is None:
+    if "StartAt" not in body.entries and not grows(body):
         made.problem("no-start", f"{where}the definition has no StartAt", span, parent)
     found = body.entries.get("States")
-    if isinstance(found, Unknown):
+    if isinstance(found, Unknown) or (found is None and grows(body)):
         return
     if not isinstance(found, Map) or not found.entries:
         made.problem("no-states", f"{where}the definition has no States", span, parent)
@@ -283,7 +297,7 @@ def _scope(made: Definition, body: Map[Value], span: Span, parent: str | None, l
             state = _state(made, name, value, key, index, parent, language)
             states[name] = made.states[state.key] = state
             _nested(made, state)
-        elif not isinstance(value, Unknown):
+        elif not isinstance(value, Unknown) and not name.startswith("Fn::"):
             made.problem("shape", f"{where}the state {name} is no map", key, parent)
 
 
@@ -327,6 +341,8 @@ def _calls(template: Declarations, body: Map[Value], language: Language) -> Iter
 
 def _check(made: Definition, state: State) -> None:
     """Note what a state lacks."""
+    if grows(state.body):
+        return
     kind = state.body.entries.get("Type")
     if kind is None:
         made.problem("no-type", f"the state {state.name} has no Type", state.span, state.key)

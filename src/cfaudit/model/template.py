@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 
 from cfaudit.model.alarms import Alarm, alarms
@@ -79,6 +79,11 @@ class Template(Declarations):
     def permissions_of(self) -> Mapping[str, tuple[Permission, ...]]:
         """Permissions to invoke each function; ``""`` holds those of a function that only deploy time knows."""
         return by_function(permissions(self))
+
+    @cached_property
+    def workflows(self) -> Mapping[str, Workflow]:
+        """Step Functions state machines by logical id."""
+        return workflows(self)
 
 
 def build(document: Document, local: LocalFiles = NO_FILES) -> Template:

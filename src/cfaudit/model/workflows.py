@@ -15,7 +15,7 @@ from cfaudit.model.declarations import Declarations, Resource
 from cfaudit.model.embedded import Malformed, Placeholder, Reading, Unread, from_file, from_node, from_value
 from cfaudit.model.iam import role_of
 from cfaudit.model.integrations import MACHINE_TYPES, ServiceCall
-from cfaudit.model.states import Catch, Language, Problem, Scope, State, Transition, language_of, read
+from cfaudit.model.states import Catch, Language, Problem, Scope, State, Transition, grows, language_of, read
 from cfaudit.nodes import Absent, Map, Node, Scalar, Span, Unknown, Value
 
 Status: TypeAlias = Literal["readable", "unreadable", "broken"]
@@ -25,10 +25,11 @@ Status: TypeAlias = Literal["readable", "unreadable", "broken"]
 class Workflow:
     """A state machine.
 
-    ``status`` says whether its definition can be read: ``unreadable`` when it stands elsewhere or only deploy time knows
-    it, ``broken`` when it is no document whatever deploy time fills in; ``reason`` says why, ``hint`` what mends it.
-    ``span`` is where the definition stands, or where it breaks. ``scopes[0]`` are its own states; ``states`` holds the
-    nested ones too, by key. ``placeholders`` are the ``${name}`` of the definition that nothing fills.
+    ``status`` says whether its definition can be read: ``unreadable`` when it stands elsewhere or only deploy time
+    knows it, ``broken`` when it is no document whatever deploy time fills in; ``reason`` says why, ``hint`` what mends
+    it. ``span`` is where the definition stands, or where it breaks; ``property_path`` is the property that holds it.
+    ``scopes[0]`` are its own states; ``states`` holds the nested ones too, by key. ``placeholders`` are the ``${name}``
+    of the definition that nothing fills.
     """
 
     resource: Resource
@@ -123,12 +124,10 @@ class Workflow:
         """Transitions to a state that their scope does not have; with None for a scope's StartAt."""
         found: list[tuple[State | None, Transition]] = []
         for scope in self.scopes:
-            if not isinstance(scope.body.entries.get("States"), Map):
+            names = scope.body.entries.get("States")
+            if not isinstance(names, Map) or grows(names):
                 continue
-            names = scope.body.entries["States"]
-            known = names.keys if isinstance(names, Map) else {}
-            if _hidden(names):
-                continue
+            known = names.keys
             if scope.start and scope.start.name is not None and scope.start.name not in known:
                 found.append((None, scope.start))
             for state in scope.states.values():
@@ -157,7 +156,8 @@ class Workflow:
 
     def _reached_in(self, scope: Scope) -> Iterator[State]:
         first = scope.start.name if scope.start else None
-        if first is None or any(_hidden(value) for value in scope.body.entries.values()):
+        inner = scope.body.entries.get("States")
+        if first is None or grows(scope.body) or (isinstance(inner, Map) and grows(inner)):
             yield from scope.states.values()
             return
         seen: dict[str, State] = {}
@@ -189,11 +189,6 @@ class Workflow:
                     seen.add(next_state.key)
                     waiting.append(next_state)
         return False
-
-
-def _hidden(value: Value) -> bool:
-    """Whether a map may have members that its text does not show: a macro adds them."""
-    return isinstance(value, Map) and any(key.startswith("Fn::") for key in value.keys)
 
 
 def workflows(template: Declarations) -> Mapping[str, Workflow]:
@@ -270,9 +265,9 @@ def _located(
 ) -> tuple[Reading, tuple[Placeholder, ...]]:
     """A definition that stands in a file, which ``package`` uploads, or in a bucket."""
     if isinstance(value, Scalar) and not value.text.startswith("s3://"):
-        file = template.local_file(value.text)
+        file = template.local.text(value.text)
         if file:
-            return from_file(file.text, file.path, substitutions)
+            return from_file(file.text, file.shown, substitutions)
         return Unread(f"the file {value.text} is not beside the template", value.span), ()
     return Unread("it is read from a bucket", value.span), ()
 

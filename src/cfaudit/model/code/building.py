@@ -22,7 +22,7 @@ from cfaudit.model.code.tree import (
     Range,
     Return,
     Scope,
-    TooDeepError,
+    UnreadableError,
 )
 
 MAX_DEPTH = 100
@@ -34,9 +34,26 @@ def range_of(node: Node) -> Range:
     return row, column, end_row, end_column
 
 
+def part(node: Node, name: str) -> Node:
+    """A part that a node of its type has. Raises ``UnreadableError`` where the grammar sees it otherwise."""
+    found = node.child_by_field_name(name)
+    if found is None:
+        raise UnreadableError(f"line {node.start_point[0] + 1} is not understood")
+    return found
+
+
 def text_of(node: Node) -> str:
     """A node's own text."""
     return (node.text or b"").decode("utf-8", "replace")
+
+
+def held(value: Expr) -> Expr:
+    """A value that gets a name; see ``Object``."""
+    if isinstance(value, Object):
+        value.held = True
+        for entry in value.entries:
+            held(entry.value)
+    return value
 
 
 @dataclass(slots=True)
@@ -54,10 +71,10 @@ class Builder:
 
     @contextmanager
     def nested(self) -> Iterator[None]:
-        """One level deeper. Raises ``TooDeepError`` beyond the bound."""
+        """One level deeper. Raises ``UnreadableError`` beyond the bound."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise TooDeepError
+            raise UnreadableError("it is nested too deeply")
         yield
         self.depth -= 1
 

@@ -7,9 +7,8 @@ from functools import cache
 
 from tree_sitter import Language, Node, Parser
 
-from cfaudit.model.code.building import Builder, range_of, text_of
+from cfaudit.model.code.building import Builder, held, part, range_of, text_of
 from cfaudit.model.code.tree import (
-    Call,
     Class,
     Constant,
     Either,
@@ -24,7 +23,6 @@ from cfaudit.model.code.tree import (
     Module,
     Name,
     Object,
-    Parameter,
     Scope,
     Sequence,
     Spread,
@@ -71,7 +69,7 @@ def parse(text: str, *, typed: bool) -> Node:
 
 
 def read(root: Node, path: str) -> tuple[Module, dict[Function, Module]]:
-    """The module that a syntax tree is, and where each of its functions stands. Raises ``TooDeepError``."""
+    """The module that a syntax tree is, and where each of its functions stands. Raises ``UnreadableError``."""
     scope = Scope(None, "module")
     body = Function("", scope, range_of(root))
     module = Module(path, scope, body)
@@ -179,7 +177,7 @@ class _Reader:
             return self._function(node, name, named=True)
         if node.type == "class":
             return self._class(node)
-        return self.expr(node)
+        return held(self.expr(node))
 
     def _pattern(self, target: Node, value: Expr, *, hoisted: bool = False, declares: bool = True) -> None:
         """Names in a declaration or on the left of ``=``, each bound to the part of the value it takes."""
@@ -252,7 +250,8 @@ class _Reader:
                 items = self.expr(right)
                 self.at.run(items)
                 if left:
-                    self._pattern(left, Mixed((items,), range_of(left)), declares=node.child_by_field_name("kind") is not None)
+                    declares = node.child_by_field_name("kind") is not None
+                    self._pattern(left, Index(items, Mixed((), items.at), range_of(left)), declares=declares)
             if body:
                 self.statement(body)
 
@@ -338,6 +337,8 @@ class _Reader:
             if not (isinstance(made, Function) and made.named):
                 self.at.run(made)
             exports.setdefault("default", []).append(made)
+        elif any(child.type == "=" for child in node.children):
+            exports.setdefault("=", []).append(self._bound(node.named_children[-1], "="))
         elif any(child.type == "*" for child in node.children) and source:
             self.at.module.starred.append(self._imported(_string(source), None, node))
         for child in node.named_children:
@@ -454,13 +455,11 @@ class _Reader:
         return Constant(text, range_of(node)) if text == "undefined" else Name(text, self.at.scope, range_of(node))
 
     def _member(self, node: Node) -> Expr:
-        of, key = node.child_by_field_name("object"), node.child_by_field_name("property")
-        assert of and key
+        of, key = part(node, "object"), part(node, "property")
         return Member(self.expr(of), text_of(key), range_of(node))
 
     def _subscript(self, node: Node) -> Expr:
-        of, index = node.child_by_field_name("object"), node.child_by_field_name("index")
-        assert of and index
+        of, index = part(node, "object"), part(node, "index")
         key = self.expr(index)
         if isinstance(key, Text):
             return Member(self.expr(of), key.text, range_of(node))
@@ -486,24 +485,29 @@ class _Reader:
         for child in node.named_children:
             at = range_of(child)
             if child.type == "pair":
-                key, value = child.child_by_field_name("key"), child.child_by_field_name("value")
-                assert key and value
+                key, value = part(child, "key"), part(child, "value")
                 name = _key(key)
-                entries.append(Entry(name, None if name is not None else self.expr(key), self.expr(value), at))
+                computed = None if name is not None else self.expr(key)
+                entries.append(Entry(name, computed, self._value(value), at))
             elif child.type == "shorthand_property_identifier":
                 entries.append(Entry(text_of(child), None, self._name(child), at))
             elif child.type == "method_definition":
                 key = child.child_by_field_name("name")
                 name = _key(key) if key else None
-                made = self._function(child, name or "", named=False)
+                owner, self.at.owner = self.at.owner, None
+                made = self._function(child, name or "", named=True)
+                self.at.owner = owner
                 entries.append(Entry(name, None if name is not None else Constant("", at), made, at))
             elif child.type == "spread_element":
                 entries.append(Entry(None, None, self.expr(child.named_children[0]), at))
         return Object(tuple(entries), range_of(node))
 
+    def _value(self, node: Node) -> Expr:
+        """A property's value: a function in an object runs where the property is used, or the object goes elsewhere."""
+        return self._function(node, "", named=True) if node.type in _FUNCTIONS else self.expr(node)
+
     def _call(self, node: Node) -> Expr:
-        callee, arguments = node.child_by_field_name("function"), node.child_by_field_name("arguments")
-        assert callee and arguments
+        callee, arguments = part(node, "function"), part(node, "arguments")
         at = range_of(node)
         if arguments.type == "template_string":
             return Mixed((self.expr(callee), self.expr(arguments)), at, "call")
@@ -515,17 +519,17 @@ class _Reader:
         return self.at.call(self.expr(callee), given, at)
 
     def _new(self, node: Node) -> Expr:
-        callee, arguments = node.child_by_field_name("constructor"), node.child_by_field_name("arguments")
-        assert callee
+        callee, arguments = part(node, "constructor"), part(node, "arguments")
         children = arguments.named_children if arguments else []
         given = [self.expr(child) for child in children if child.type not in _NOTHING]
         return self.at.call(self.expr(callee), given, range_of(node), new=True)
 
     def _assignment(self, node: Node) -> Expr:
-        left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
-        assert left and right
+        left, right = part(node, "left"), part(node, "right")
         exported = self._exports(left)
-        value = self._bound(right, text_of(left)) if left.type != "parenthesized_expression" else self.expr(right)
+        on_this = left.type == "member_expression" and left.named_children[0].type == "this"
+        keeps = exported is not None or on_this or left.type == "identifier"
+        value = self._bound(right, text_of(left)) if keeps else self.expr(right)
         if exported is not None:
             self.at.module.exports.setdefault(exported, []).append(value)
             return Mixed((), range_of(node)) if isinstance(value, Function) else value
@@ -554,8 +558,7 @@ class _Reader:
         return None
 
     def _augmented(self, node: Node) -> Expr:
-        left, right, operator = (node.child_by_field_name(name) for name in ("left", "right", "operator"))
-        assert left and right
+        left, right, operator = (part(node, name) for name in ("left", "right", "operator"))
         value = self.expr(right)
         if operator and text_of(operator) in ("??=", "||=") and left.type == "identifier":
             self.at.assign(text_of(left), value)
@@ -588,7 +591,10 @@ class _Reader:
         if sign in ("||", "??"):
             return Either(parts, at)
         if sign == "&&":
-            return Either(parts[-1:], at) if len(parts) == 1 else Mixed(parts, at, "and")
+            for before in parts[:-1]:
+                self.at.run(before)
+            self.at.function.branches = True
+            return Either((Constant("false", at), parts[-1]), at)
         if sign == "+":
             if all(isinstance(part, Text) for part in parts):
                 return Text("".join(part.text for part in parts if isinstance(part, Text)), at)
@@ -596,16 +602,15 @@ class _Reader:
         return Mixed(parts, at)
 
     def _ternary(self, node: Node) -> Expr:
-        condition, yes, no = (node.child_by_field_name(name) for name in ("condition", "consequence", "alternative"))
-        assert condition and yes and no
+        condition, yes, no = (part(node, name) for name in ("condition", "consequence", "alternative"))
         self.at.run(self.expr(condition))
         self.at.function.branches = True
         return Either((self.expr(yes), self.expr(no)), range_of(node))
 
     def _sequence(self, node: Node) -> Expr:
         parts = self._all(node)
-        for part in parts[:-1]:
-            self.at.run(part)
+        for before in parts[:-1]:
+            self.at.run(before)
         return parts[-1]
 
 
@@ -640,6 +645,3 @@ def _escaped(text: str) -> str:
         except (ValueError, OverflowError):
             return text
     return _ESCAPES.get(body, body)
-
-
-__all__ = ["Call", "Parameter", "parse", "read"]

@@ -12,8 +12,8 @@ Range: TypeAlias = tuple[int, int, int, int]
 """Row, byte column, end row, end byte column; all 0-based."""
 
 
-class TooDeepError(Exception):
-    """Code that is nested too deeply to be read."""
+class UnreadableError(Exception):
+    """Code that cannot be read; the message says why."""
 
 
 @dataclass(slots=True, eq=False)
@@ -84,8 +84,11 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class Object:
+    """``held`` by a name: its functions run where the name is used; elsewhere the object may go anywhere."""
+
     entries: tuple[Entry, ...]
     at: Range
+    held: bool = False
 
 
 @dataclass(slots=True, eq=False)
