@@ -29,6 +29,7 @@ generate: $(VENV)/developed
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
+	$(BIN)/python -m compileall -q src rules
 	touch $@
 
 $(VENV)/developed: pyproject.toml $(VENV)/installed

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""The catalogue in, docs/rules/ out: a page per rule and an index; ``--check`` only says what is out of date."""
+"""The catalogue in, docs/rules/ and the README's screenful out; ``--check`` only says what is out of date."""
 
 from __future__ import annotations
 
 import argparse
+import re
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +16,8 @@ from cfaudit.rule import Category, Rule, load_categories, load_rules
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "rules"
+README = ROOT / "README.md"
+SHOWN = ("check", "fixtures/audited/crowdfunding.yaml", "--as-of", "2026-11-22")
 
 
 def main() -> int:
@@ -24,11 +28,15 @@ def main() -> int:
     wanted = pages(load_rules(CHECKS), load_categories())
     held = {path.name: path.read_text(encoding="utf-8") for path in sorted(PAGES.glob("*.md"))}
     stale = sorted(name for name in wanted.keys() | held.keys() if wanted.get(name) != held.get(name))
+    readme = with_screenful(README.read_text(encoding="utf-8"), screenful())
     if arguments.check:
-        for name in stale:
-            print(f"docs/rules/{name} is out of date: run scripts/build_docs.py")
-        return 1 if stale else 0
+        outdated = [f"docs/rules/{name}" for name in stale]
+        outdated += ["README.md"] if readme != README.read_text(encoding="utf-8") else []
+        for name in outdated:
+            print(f"{name} is out of date: run scripts/build_docs.py")
+        return 1 if outdated else 0
     write(wanted, stale)
+    README.write_text(readme, encoding="utf-8", newline="\n")
     print(f"{len(wanted)} pages, {len(stale)} of them new, changed or removed")
     return 0
 
@@ -54,6 +62,21 @@ def index(rules: Iterable[Rule], categories: Iterable[Category]) -> str:
             ]
             lines.append("")
     return "\n".join(lines)
+
+
+def screenful() -> str:
+    """What the command that the README shows prints: the gravest findings and the scorecard."""
+    command = [sys.executable, "-m", "cfaudit", *SHOWN]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    findings, _, rest = done.stdout.partition("\nMEDIUM ")
+    scorecard = rest[rest.index("\nSCORECARD") : rest.index("\nREADINESS")]
+    return f"{findings.rstrip()}\n…\n{scorecard.rstrip()}\n"
+
+
+def with_screenful(readme: str, shown: str) -> str:
+    """The README with the block below the command replaced."""
+    start = f"$ cfaudit {' '.join(SHOWN)}\n"
+    return re.sub(re.escape(start) + r".*?```", lambda _: f"{start}{shown}```", readme, flags=re.DOTALL)
 
 
 def write(wanted: Mapping[str, str], stale: Iterable[str]) -> None:

@@ -204,6 +204,13 @@ def truth(value: Value) -> bool | None:
             return bool(entries)
 
 
+def as_text(scalar: Scalar) -> str:
+    """The text that CloudFormation makes of a scalar: ``yes`` and ``True`` are YAML's ways to write ``true``."""
+    if scalar.kind == "bool":
+        return "true" if truth(scalar) else "false"
+    return scalar.text
+
+
 def parts_of(value: Value) -> tuple[Part, ...]:
     """The text of a value as known pieces and holes; empty for a list, a map or nothing."""
     match value:

@@ -13,7 +13,7 @@ from cfaudit.finding import Result
 from cfaudit.inventory import Match, match
 from cfaudit.load import load
 from cfaudit.model.template import Template, build
-from cfaudit.nodes import Diagnostic, Map, Scalar, Seq, Source, TemplateError
+from cfaudit.nodes import Diagnostic, Map, Scalar, Seq, Source, TemplateError, as_text
 from cfaudit.profile import DOMAIN_THRESHOLD, Config, Profile, load_profile
 from cfaudit.resolve import Scenario, resolve, scenarios
 from cfaudit.rule import Rule, load_rules
@@ -115,7 +115,8 @@ def _parameters(source: Source, settings: Settings) -> dict[str, str]:
         if name in settings.parameters:
             found[name] = value = settings.parameters[name]
             allowed = definition.entries.get("AllowedValues") if isinstance(definition, Map) else None
-            texts = [item.text for item in allowed.items if isinstance(item, Scalar)] if isinstance(allowed, Seq) else []
+            items = allowed.items if isinstance(allowed, Seq) else ()
+            texts = [as_text(item) for item in items if isinstance(item, Scalar)]
             if texts and value not in texts:
                 message = f"the parameter {name} does not allow {value!r}"
                 raise TemplateError(definition.span, message, f"one of {', '.join(texts)}")

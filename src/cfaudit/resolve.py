@@ -29,9 +29,9 @@ from cfaudit.nodes import (
     Span,
     Unknown,
     Value,
+    as_text,
     parts_of,
     same_text,
-    truth,
 )
 
 MAX_ASSIGNMENTS = 512
@@ -234,7 +234,7 @@ class _Conditions:
                 definition = self._parameters.get(name)
                 allowed = definition.entries.get("AllowedValues") if isinstance(definition, Map) else None
                 items = allowed.items if isinstance(allowed, Seq) else ()
-                return tuple(_scalar_text(item) for item in items if isinstance(item, Scalar))
+                return tuple(as_text(item) for item in items if isinstance(item, Scalar))
         return ()
 
     def _truth(self, node: Node, depth: int) -> bool | None:
@@ -383,7 +383,7 @@ class _Resolver:
             case Scalar(text, span, kind):
                 if "{{resolve:" in text:
                     return _concatenation((text,), span)
-                return node if kind != "bool" else Scalar(_scalar_text(node), span, kind)
+                return node if kind != "bool" else Scalar(as_text(node), span, kind)
             case Map(entries, keys, span):
                 resolved = [(name, self.value(member)) for name, member in entries.items()]
                 return Map({name: value for name, value in resolved if not isinstance(value, Absent)}, keys, span)
@@ -431,7 +431,7 @@ class _Resolver:
         kind = _text(definition.entries.get("Type")) if isinstance(definition, Map) else ""
         default = definition.entries.get("Default") if isinstance(definition, Map) else None
         given = self.scenario.parameters.get(name)
-        text = given if given is not None else _scalar_text(default) if isinstance(default, Scalar) else None
+        text = given if given is not None else as_text(default) if isinstance(default, Scalar) else None
         if kind.startswith("AWS::SSM::Parameter::Value"):
             return Unknown(span, (Deferred("dynamic", f"ssm:{text or name}"),))
         if text is None:
@@ -581,13 +581,6 @@ def _members(node: Node | None) -> Mapping[str, Node]:
 
 def _text(node: Node | None) -> str:
     return node.text if isinstance(node, Scalar) else ""
-
-
-def _scalar_text(scalar: Scalar) -> str:
-    """The text that CloudFormation makes of a scalar: ``yes`` and ``True`` are YAML's ways to write ``true``."""
-    if scalar.kind == "bool":
-        return "true" if truth(scalar) else "false"
-    return scalar.text
 
 
 def _at(value: Value, span: Span) -> Value:

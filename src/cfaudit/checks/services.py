@@ -457,7 +457,7 @@ def _granted(template: Template, backing: _Backing, grant: Grant, running: froze
     for element in grant.statement.resources:
         if naming(template, element, backing.prefix, backing.types) in (Naming.ELSEWHERE, Naming.LITERAL):
             elsewhere = told(element)
-    note = f"{subject} may {grant.action.text}{by}"
+    note = f"granted to {subject}{by}"
     return _Line(subject, "call", note, grant.action.span, elsewhere, subject in running)
 
 

@@ -243,7 +243,7 @@ class Declarations:
         return tuple(found.text.splitlines()) if found else ()
 
     def excerpt(self, span: Span, limit: int = 4) -> str:
-        """The lines a span covers, of the template or of a file beside it, at most ``limit``, common indentation cut."""
+        """The lines a span covers, of the template or of a file beside it, at most ``limit``; indentation is cut."""
         read = self._lines_of(span.file)
         lines = [line.rstrip() for line in read[span.line - 1 : min(span.end_line, span.line - 1 + limit)]]
         indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)

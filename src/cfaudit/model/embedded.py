@@ -324,13 +324,16 @@ def _in_expression(segment: _Segment, match: re.Match[str]) -> bool:
 
 @dataclass(slots=True)
 class _Text:
-    """The text as it is read, its holes as tokens, and the pieces it was put together from."""
+    """The text as it is read, its holes as tokens, and the pieces it was put together from.
+
+    ``bare`` is where the first hole outside quotes stands: from there on deploy time decides whether it is JSON.
+    """
 
     text: str = ""
     segments: list[_Segment] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     holes: list[Part] = field(default_factory=list)
-    bare: bool = False
+    bare: int | None = None
     lines: list[int] = field(default_factory=list)
 
     def place(self, line: int, column: int) -> int:
@@ -371,7 +374,7 @@ def _composed(segments: Iterable[_Segment]) -> _Text:
         if _is_bare(match[0])
         for place, closes in zip(match.span(), (False, True), strict=True)
     ]
-    made = _Text(holes=holes, bare=bool(quotes))
+    made = _Text(holes=holes, bare=quotes[0].offset if quotes else None)
     _lay(made, held, texts, quotes)
     made.lines = [0, *(match.end() for match in _BREAK.finditer(made.text))]
     return made
@@ -482,7 +485,7 @@ def _read(text: _Text, whole: Span) -> Reading:
     except FinalError as error:
         return Unread(str(error), text.span(error.span))
     except TemplateError as error:
-        if text.bare:
+        if text.bare is not None and text.place(error.span.line, error.span.column) >= text.bare:
             return Unread("what deploy time fills in decides whether it is JSON", whole)
         span = text.span(error.span) if text.segments else whole
         return Malformed(str(error), error.hint, span)

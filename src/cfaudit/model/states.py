@@ -293,11 +293,13 @@ def _scope(made: Definition, body: Map[Value], span: Span, parent: str | None, l
         return
     for name, value in found.entries.items():
         key = found.keys[name]
+        if name.startswith("Fn::"):
+            continue
         if isinstance(value, Map):
             state = _state(made, name, value, key, index, parent, language)
             states[name] = made.states[state.key] = state
             _nested(made, state)
-        elif not isinstance(value, Unknown) and not name.startswith("Fn::"):
+        elif not isinstance(value, Unknown):
             made.problem("shape", f"{where}the state {name} is no map", key, parent)
 
 

@@ -47,7 +47,7 @@ from cfaudit.report import (
 
 Pieces: TypeAlias = "tuple[str | tuple[str, str], ...]"
 
-MAX_EVIDENCE = 4
+MAX_EVIDENCE = 6
 MAX_IN_FULL = 3
 MAX_STEPS = 6
 MAX_LINES = 3

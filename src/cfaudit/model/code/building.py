@@ -15,6 +15,7 @@ from cfaudit.model.code.tree import (
     Function,
     Index,
     Member,
+    Mixed,
     Module,
     Name,
     Object,
@@ -22,6 +23,7 @@ from cfaudit.model.code.tree import (
     Range,
     Return,
     Scope,
+    Spread,
     UnreadableError,
 )
 
@@ -68,6 +70,7 @@ class Builder:
     branches: int = 0
     depth: int = 0
     wheres: dict[Function, Module] = field(default_factory=dict)
+    changes: list[tuple[Name, str | None, Expr]] = field(default_factory=list)
 
     @contextmanager
     def nested(self) -> Iterator[None]:
@@ -144,15 +147,22 @@ class Builder:
     def change(self, target: Expr, value: Expr) -> None:
         """An assignment to a member of something; deeper members count as an unknown change of the whole."""
         match target:
-            case Member(Name(text, scope), key):
-                _record(scope, text, key, value)
-            case Index(Name(text, scope)):
-                _record(scope, text, None, value)
+            case Member(Name() as name, key):
+                self.changes.append((name, key, value))
             case Member(of) | Index(of):
                 while isinstance(of, (Member, Index)):
                     of = of.of
                 if isinstance(of, Name):
-                    _record(of.scope, of.text, None, value)
+                    self.changes.append((of, None, value))
+
+    def settle(self) -> None:
+        """Changes are kept beside the binding of the name, which may stand below them."""
+        for name, key, value in self.changes:
+            scope: Scope | None = name.scope
+            while scope and name.text not in scope.bindings:
+                scope = scope.parent
+            if scope:
+                scope.changes.setdefault(name.text, []).append((key, value))
 
     def run(self, expr: Expr) -> None:
         """An expression that is evaluated here."""
@@ -167,10 +177,12 @@ class Builder:
     def call(
         self, callee: Expr, arguments: list[Expr], at: Range, *, keywords: Object | None = None, new: bool = False
     ) -> Call:
-        """A call."""
+        """A call; some change what they are called on."""
+        match callee:
+            case Member(Name() as name, "push" | "unshift" | "append"):
+                self.changes.extend((name, None if isinstance(item, Spread) else "[]", item) for item in arguments)
+            case Member(Name() as name, "update" | "extend" | "insert" | "splice" | "concat" | "setdefault"):
+                self.changes.append((name, None, Mixed((), at)))
+            case Member(Name("Object"), "assign") if arguments and isinstance(arguments[0], Name):
+                self.changes.append((arguments[0], None, Mixed((), at)))
         return Call(callee, tuple(arguments), keywords, new, at)
-
-
-def _record(scope: Scope, name: str, key: str | None, value: Expr) -> None:
-    """Changes are kept where the name is used; the reader looks through every scope between there and its binding."""
-    scope.changes.setdefault(name, []).append((key, value))

@@ -49,6 +49,7 @@ _BRANCHES = frozenset(
 )
 _BLOCKS = frozenset({"statement_block", "switch_body", "switch_case", "switch_default", "class_static_block"})
 _CONSTANTS = frozenset({"number", "true", "false", "null", "undefined", "regex"})
+_OPERATIONS = frozenset({"unary_expression"})
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": ""}
 
 
@@ -76,6 +77,7 @@ def read(root: Node, path: str) -> tuple[Module, dict[Function, Module]]:
     reader = _Reader(Builder(module, scope, body, wheres={body: module}))
     for node in root.named_children:
         reader.statement(node)
+    reader.at.settle()
     return module, reader.at.wheres
 
 
@@ -445,6 +447,7 @@ class _Reader:
             if kind in ("sequence_expression",):
                 return self._sequence(node)
             effect = "throw" if kind == "throw_statement" else "update" if kind == "update_expression" else ""
+            effect = "value" if kind in _OPERATIONS else effect
             return Mixed(self._all(node), range_of(node), effect)
 
     def _all(self, node: Node) -> tuple[Expr, ...]:
@@ -599,7 +602,7 @@ class _Reader:
             if all(isinstance(part, Text) for part in parts):
                 return Text("".join(part.text for part in parts if isinstance(part, Text)), at)
             return Joined(parts, at, interpolates=False)
-        return Mixed(parts, at)
+        return Mixed(parts, at, "value")
 
     def _ternary(self, node: Node) -> Expr:
         condition, yes, no = (part(node, name) for name in ("condition", "consequence", "alternative"))

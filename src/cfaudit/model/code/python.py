@@ -43,6 +43,7 @@ _THROUGH = frozenset(
     | {"assert_statement", "delete_statement"}
 )
 _CONSTANTS = frozenset({"integer", "float", "true", "false", "none", "ellipsis"})
+_OPERATIONS = frozenset({"unary_operator", "not_operator", "comparison_operator"})
 _COMPREHENSIONS = frozenset(
     {"list_comprehension", "set_comprehension", "dictionary_comprehension", "generator_expression"}
 )
@@ -66,6 +67,7 @@ def read(root: Node, path: str) -> tuple[Module, dict[Function, Module]]:
     reader = _Reader(Builder(module, scope, body, wheres={body: module}))
     for node in root.named_children:
         reader.statement(node)
+    reader.at.settle()
     for name in scope.bindings:
         module.exports[name] = [Name(name, scope, body.at)]
     return module, reader.at.wheres
@@ -190,6 +192,7 @@ class _Reader:
                 if child.type in ("keyword_separator", "list_splat_pattern"):
                     keyword_only = True
                 if owner is not None and index == 0 and child.type == "identifier":
+                    function.takes_self = True
                     self.at.parameter(text_of(child), range_of(child))
                     self.at.bind(text_of(child), This(owner, range_of(child)))
                 else:
@@ -301,7 +304,8 @@ class _Reader:
                 return self._comprehension(node)
             if kind == "as_pattern":
                 return self._as_pattern(node, opaque=True)
-            return Mixed(self._all(node), range_of(node), "throw" if kind == "raise_statement" else "")
+            effect = "throw" if kind == "raise_statement" else "value" if kind in _OPERATIONS else ""
+            return Mixed(self._all(node), range_of(node), effect)
 
     def _all(self, node: Node) -> tuple[Expr, ...]:
         return tuple(self.expr(child) for child in node.named_children if child.type not in _NOTHING)

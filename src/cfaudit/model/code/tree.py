@@ -18,7 +18,10 @@ class UnreadableError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Scope:
-    """Names and what is assigned to them; ``changes`` are assignments to their members, key None: to an unknown one."""
+    """Names and what is assigned to them.
+
+    ``changes`` are assignments to members of what a name holds; key ``[]``: an item is added, None: anything may change.
+    """
 
     parent: Scope | None
     kind: Literal["module", "function", "block", "class"]
@@ -134,6 +137,7 @@ class Function:
     returns: list[Return] = field(default_factory=list)
     named: bool = False
     generator: bool = False
+    takes_self: bool = False
     decorators: tuple[Expr, ...] = ()
     branches: bool = False
 
