@@ -239,7 +239,7 @@ def _fixed(parts: Iterable[Part], span: Span) -> Iterator[_Segment]:
 
 
 class _OpaqueError(Exception):
-    """The text is not known as text: it is a list, a map or nothing."""
+    """The text cannot be put together; says why."""
 
 
 def _spelled(node: Node, document: Document) -> Iterator[_Segment]:
@@ -265,7 +265,7 @@ def _spelled(node: Node, document: Document) -> Iterator[_Segment]:
         case _:
             parts = parts_of(meaning(node, document.source, document.scenario))
             if not parts:
-                raise _OpaqueError
+                raise _OpaqueError("only deploy time knows its text")
             yield from _fixed(parts, node.span)
 
 
@@ -356,9 +356,14 @@ class _Text:
 
 def _composed(segments: Iterable[_Segment]) -> _Text:
     """The pieces as one text. A token outside quotes, in place of a number for example, gets quotes of its own."""
-    held = [segment for segment in segments if segment.text or segment.hole is not None]
-    if sum(len(segment.text) for segment in held) > MAX_TEXT:
-        raise _OpaqueError
+    held: list[_Segment] = []
+    size = 0
+    for segment in segments:
+        if segment.text or segment.hole is not None:
+            held.append(segment)
+            size += len(segment.text)
+            if size > MAX_TEXT:
+                raise _OpaqueError("it is longer than a definition may be")
     holes: list[Part] = []
     texts = []
     for segment in held:
@@ -429,8 +434,8 @@ def from_node(
     left: list[Placeholder] = []
     try:
         text = _composed(_filled(_spelled(node, document), substitutions, left))
-    except _OpaqueError:
-        return Unread("only deploy time knows its text", node.span), ()
+    except _OpaqueError as error:
+        return Unread(str(error), node.span), ()
     return _read(text, node.span), tuple(left)
 
 
@@ -438,14 +443,12 @@ def from_file(text: str, path: str, substitutions: Mapping[str, Value]) -> tuple
     """The JSON or YAML document that a file holds."""
     left: list[Placeholder] = []
     whole = Span(path, 1, 1, 1, 1)
-    if len(text) > MAX_TEXT:
-        return Unread("the file is larger than a definition may be", whole), ()
     if text.lstrip("\ufeff \t\r\n").startswith("{"):
         pieces = (_Segment(text, None, _whole(text, path), 0),)
         try:
             return _read(_composed(_filled(pieces, substitutions, left)), whole), tuple(left)
-        except _OpaqueError:
-            return Unread("the file is larger than a definition may be", whole), ()
+        except _OpaqueError as error:
+            return Unread(str(error), whole), ()
     try:
         node = load_document(text, path)
     except FinalError as error:

@@ -13,6 +13,8 @@ from cfaudit.model.code.tree import (
     Class,
     Expr,
     Function,
+    Home,
+    Import,
     Index,
     Member,
     Mixed,
@@ -69,7 +71,7 @@ class Builder:
     caught: int = 0
     branches: int = 0
     depth: int = 0
-    wheres: dict[Function, Module] = field(default_factory=dict)
+    home: Home = field(default_factory=dict)
     changes: list[tuple[Name, str | None, Expr]] = field(default_factory=list)
 
     @contextmanager
@@ -109,7 +111,7 @@ class Builder:
         """A function: what follows is its body."""
         outer = (self.scope, self.function, self.caught, self.branches)
         function = Function(name, Scope(self.scope, "function"), at, named=named)
-        self.wheres[function] = self.module
+        self.home[function] = self.module
         self.scope, self.function, self.caught, self.branches = function.scope, function, 0, 0
         yield function
         self.scope, self.function, self.caught, self.branches = outer
@@ -119,9 +121,16 @@ class Builder:
         """A class: what follows is its body."""
         outer, owner = self.scope, self.owner
         made = Class(name, Scope(outer, "class"), base, at)
+        self.home[made] = self.module
         self.scope, self.owner = made.scope, made
         yield made
         self.scope, self.owner = outer, owner
+
+    def imported(self, module: str, member: str | None, at: Range) -> Import:
+        """An import, of a module or of one of its exports."""
+        made = Import(module, member, self.module, at)
+        self.module.imports.append(made)
+        return made
 
     def parameter(self, name: str, at: Range, *, positional: bool = True) -> Parameter:
         """The next parameter of the function."""
@@ -186,3 +195,12 @@ class Builder:
             case Member(Name("Object"), "assign") if arguments and isinstance(arguments[0], Name):
                 self.changes.append((arguments[0], None, Mixed((), at)))
         return Call(callee, tuple(arguments), keywords, new, at)
+
+
+def start(root: Node, path: str) -> Builder:
+    """A builder at the top of a module."""
+    scope = Scope(None, "module")
+    body = Function("", scope, range_of(root))
+    module = Module(path, scope, body)
+    scope.module = module
+    return Builder(module, scope, body, home={body: module})

@@ -7,7 +7,7 @@ from functools import cache
 
 from tree_sitter import Language, Node, Parser
 
-from cfaudit.model.code.building import Builder, held, part, range_of, text_of
+from cfaudit.model.code.building import Builder, held, part, range_of, start, text_of
 from cfaudit.model.code.tree import (
     Class,
     Constant,
@@ -15,7 +15,7 @@ from cfaudit.model.code.tree import (
     Entry,
     Expr,
     Function,
-    Import,
+    Home,
     Index,
     Joined,
     Member,
@@ -23,7 +23,6 @@ from cfaudit.model.code.tree import (
     Module,
     Name,
     Object,
-    Scope,
     Sequence,
     Spread,
     Text,
@@ -69,16 +68,13 @@ def parse(text: str, *, typed: bool) -> Node:
     return _parser(typed=typed).parse(text.encode()).root_node
 
 
-def read(root: Node, path: str) -> tuple[Module, dict[Function, Module]]:
-    """The module that a syntax tree is, and where each of its functions stands. Raises ``UnreadableError``."""
-    scope = Scope(None, "module")
-    body = Function("", scope, range_of(root))
-    module = Module(path, scope, body)
-    reader = _Reader(Builder(module, scope, body, wheres={body: module}))
+def read(root: Node, path: str) -> tuple[Module, Home]:
+    """The module that a syntax tree is, and where its functions stand. Raises ``UnreadableError``."""
+    reader = _Reader(start(root, path))
     for node in root.named_children:
         reader.statement(node)
     reader.at.settle()
-    return module, reader.at.wheres
+    return reader.at.module, reader.at.home
 
 
 class _Reader:
@@ -284,11 +280,6 @@ class _Reader:
 
     # Modules
 
-    def _imported(self, module: str, member: str | None, node: Node) -> Import:
-        made = Import(module, member, range_of(node))
-        self.at.module.imports.append(made)
-        return made
-
     def _import(self, node: Node) -> None:
         source = node.child_by_field_name("source")
         if any(child.type == "type" for child in node.children):
@@ -297,20 +288,22 @@ class _Reader:
             if child.type == "import_require_clause":
                 source = child.child_by_field_name("source")
                 if source:
-                    self.at.bind(text_of(child.named_children[0]), self._imported(_string(source), None, node))
+                    self.at.bind(
+                        text_of(child.named_children[0]), self.at.imported(_string(source), None, range_of(node))
+                    )
                 return
         if source is None:
             return
         module = _string(source)
         clause = next((child for child in node.named_children if child.type == "import_clause"), None)
         if clause is None:
-            self._imported(module, None, node)
+            self.at.imported(module, None, range_of(node))
             return
         for child in clause.named_children:
             if child.type == "identifier":
-                self.at.bind(text_of(child), self._imported(module, "default", child))
+                self.at.bind(text_of(child), self.at.imported(module, "default", range_of(child)))
             elif child.type == "namespace_import":
-                self.at.bind(text_of(child.named_children[0]), self._imported(module, None, child))
+                self.at.bind(text_of(child.named_children[0]), self.at.imported(module, None, range_of(child)))
             else:
                 self._specifiers(child, module)
 
@@ -318,7 +311,7 @@ class _Reader:
         for child in node.named_children:
             name, alias = child.child_by_field_name("name"), child.child_by_field_name("alias")
             if child.type == "import_specifier" and name and not any(part.type == "type" for part in child.children):
-                made = self._imported(module, _key(name) or "", child)
+                made = self.at.imported(module, _key(name) or "", range_of(child))
                 self.at.bind(text_of(alias or name), made)
 
     def _export(self, node: Node) -> None:
@@ -342,10 +335,10 @@ class _Reader:
         elif any(child.type == "=" for child in node.children):
             exports.setdefault("=", []).append(self._bound(node.named_children[-1], "="))
         elif any(child.type == "*" for child in node.children) and source:
-            self.at.module.starred.append(self._imported(_string(source), None, node))
+            self.at.module.starred.append(self.at.imported(_string(source), None, range_of(node)))
         for child in node.named_children:
             if child.type == "namespace_export" and source:
-                made = self._imported(_string(source), None, node)
+                made = self.at.imported(_string(source), None, range_of(node))
                 exports.setdefault(text_of(child.named_children[0]), []).append(made)
             if child.type == "export_clause":
                 self._export_clause(child, _string(source) if source else None)
@@ -356,7 +349,9 @@ class _Reader:
             if name:
                 own = _key(name) or ""
                 value: Expr = (
-                    self._imported(source, own, child) if source else Name(own, self.at.scope, range_of(child))
+                    self.at.imported(source, own, range_of(child))
+                    if source
+                    else Name(own, self.at.scope, range_of(child))
                 )
                 self.at.module.exports.setdefault(_key(alias or name) or "", []).append(value)
 
@@ -517,7 +512,7 @@ class _Reader:
         given = [self.expr(child) for child in arguments.named_children if child.type not in _NOTHING]
         if callee.type == "import" or (callee.type == "identifier" and text_of(callee) == "require"):
             if len(given) == 1 and isinstance(given[0], Text):
-                return self._imported(given[0].text, None, node)
+                return self.at.imported(given[0].text, None, range_of(node))
             return Mixed(tuple(given), at, "import")
         return self.at.call(self.expr(callee), given, at)
 

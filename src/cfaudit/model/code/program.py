@@ -15,9 +15,9 @@ from cfaudit.model.code.tree import (
     Class,
     Constant,
     Either,
-    Entry,
     Expr,
     Function,
+    Home,
     Import,
     Index,
     Joined,
@@ -40,8 +40,8 @@ MAX_STEPS = 10
 MAX_DEPTH = 40
 MAX_ROUNDS = 4
 MAX_REACHED = 60_000
-HOLE = "\ue000"
-"""Stands on both sides of a hole's number in inline code: a letter to both grammars, and in no code of anyone's."""
+HOLE = "_hole7f3c_"
+"""Stands before the number of a hole in inline code, ``_hole7f3c_2_``: an identifier, should it be in no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,7 @@ class Anything:
     """What cannot be told."""
 
 
-Meaning: TypeAlias = (
-    "Path | Known | Variable | Struct | Items | Closure | Kind | Space | Input | Primitive | Anything"
-)
+Meaning: TypeAlias = "Path | Known | Variable | Struct | Items | Closure | Kind | Space | Input | Primitive | Anything"
 ANYTHING, PRIMITIVE, NOTHING = Anything(), Primitive(), Primitive(nothing=True)
 _OPEN: tuple[Meaning, ...] = (ANYTHING,)
 _ENVIRONMENTS = frozenset({("process", ("env",)), ("os", ("environ",))})
@@ -166,9 +164,10 @@ Load: TypeAlias = Callable[[str, Module], Module | None]
 class Program:
     """The code of one function. ``dotted``: names of modules have dots, as in Python."""
 
-    def __init__(self, load: Load, wheres: dict[Function, Module], *, dotted: bool) -> None:
+    def __init__(self, load: Load, home: Home, entry: Module, *, dotted: bool) -> None:
         self._load = load
-        self._wheres = wheres
+        self._home = home
+        self._entry_module = entry
         self._dotted = dotted
         self._memo: dict[Expr, tuple[Meaning, ...]] = {}
         self._pending: set[Expr] = set()
@@ -208,7 +207,7 @@ class Program:
             case Constant(text):
                 yield NOTHING if text in ("null", "undefined", "None") else PRIMITIVE
             case Joined(parts):
-                yield self._joined(parts)
+                yield from self._joined(parts)
             case Object():
                 yield Struct(expr)
             case Sequence():
@@ -256,17 +255,15 @@ class Program:
             yield ANYTHING
 
     def _global(self, name: Name) -> Iterator[Meaning]:
-        for module in self._starred(name.scope):
-            yield from module
-            return
-        if HOLE in name.text:
-            yield Known(name.text)
-        else:
-            yield Path(name.text)
-
-    def _starred(self, scope: Scope) -> Iterator[tuple[Meaning, ...]]:
-        """Python's ``from .x import *``: the names of the code's own module; of another module anything."""
-        return iter(())
+        root = name.scope
+        while root.parent:
+            root = root.parent
+        for star in root.module.starred if root.module and self._dotted else ():
+            own = self._load(star.module, star.importer)
+            if own is None or name.text in own.exports:
+                yield from self.exported(own, name.text) if own else _OPEN
+                return
+        yield Known(name.text) if HOLE in name.text else Path(name.text)
 
     def _member(self, value: Meaning, key: str) -> Iterator[Meaning]:
         match value:
@@ -281,7 +278,8 @@ class Program:
             case Kind(made, _):
                 yield from self._of_class(made, key)
             case Space(module):
-                yield from self.exported(module, key)
+                inner = self._load(f".{key}", module) if self._dotted and key not in module.exports else None
+                yield from (Space(inner),) if inner else self.exported(module, key)
             case Input(kind, path):
                 yield Input(kind, (*path, key)) if len(path) < MAX_STEPS else ANYTHING
             case _:
@@ -292,8 +290,17 @@ class Program:
             yield ANYTHING
         elif key == "default" and not steps:
             yield Path(root)
+        elif own := self._submodule(root, steps, key):
+            yield Space(own)
         else:
             yield Path(root, (*steps, key))
+
+    def _submodule(self, root: str, steps: tuple[str | Call, ...], key: str) -> Module | None:
+        """The code's own module ``a.b`` of ``import a.b``, where ``a`` is a folder and no module."""
+        names = [root, *(step for step in steps if isinstance(step, str)), key]
+        if not self._dotted or len(names) < len(steps) + 2:
+            return None
+        return self._load(".".join(names), self._entry_module)
 
     def _entry(self, made: Object, changes: tuple[tuple[str | None, Expr], ...], key: str) -> Iterator[Meaning]:
         found = False
@@ -358,16 +365,22 @@ class Program:
                 case _:
                     yield ANYTHING
 
-    def _joined(self, parts: tuple[Expr, ...]) -> Meaning:
+    def _joined(self, parts: tuple[Expr, ...]) -> Iterator[Meaning]:
+        if len(parts) == 1:
+            yield from self.meanings(parts[0])
+            return
         texts = []
         for piece in parts:
             values = self.meanings(piece)
             if len(values) != 1 or not isinstance(values[0], Known):
-                return PRIMITIVE
+                yield PRIMITIVE
+                return
             texts.append(values[0].text)
-        return Known("".join(texts))
+        yield Known("".join(texts))
 
     def _called(self, call: Call) -> Iterator[Meaning]:
+        if isinstance(call.callee, Member) and call.callee.key == "bind":
+            yield from (value for value in self.meanings(call.callee.of) if isinstance(value, Closure))
         for callee in self.meanings(call.callee):
             match callee:
                 case Path(root, steps) if (root, steps) in _GETTERS:
@@ -426,15 +439,12 @@ class Program:
     # Modules
 
     def _imported(self, module: str, member: str | None, expr: Import) -> Iterator[Meaning]:
-        importer = self._importer.get(expr)
-        own = self._load(module, importer) if importer else None
+        importer = expr.importer
+        own = self._load(module, importer)
         if own is not None:
-            if member is None:
-                yield Space(own)
-            else:
-                yield from self._of_module(own, module, member, importer)
+            yield from (Space(own),) if member is None else self._of_module(own, module, member, importer)
             return
-        if member is not None and self._dotted and importer:
+        if member is not None and self._dotted:
             inner = self._load(f"{module}{'' if module.endswith('.') else '.'}{member}", importer)
             if inner is not None:
                 yield Space(inner)
@@ -450,19 +460,13 @@ class Program:
         elif member is not None:
             yield from self._member(Path(root, steps), member)
 
-    def _of_module(self, own: Module, name: str, member: str, importer: Module | None) -> Iterator[Meaning]:
-        if self._dotted and member not in own.exports and importer:
+    def _of_module(self, own: Module, name: str, member: str, importer: Module) -> Iterator[Meaning]:
+        if self._dotted and member not in own.exports:
             inner = self._load(f"{name}{'' if name.endswith('.') else '.'}{member}", importer)
             if inner is not None:
                 yield Space(inner)
                 return
         yield from self.exported(own, member)
-
-    _importer: dict[Import, Module]
-
-    def own(self, modules: dict[Import, Module]) -> None:
-        """Which module each import stands in."""
-        self._importer = modules
 
     def exported(self, module: Module, name: str, depth: int = 0) -> tuple[Meaning, ...]:
         """What a module of the code's own exports under a name."""
@@ -490,7 +494,7 @@ class Program:
         for _ in range(MAX_ROUNDS):
             before = sum(len(sites) for sites in self.sites.values()), len(self.escaped), len(visits)
             self._memo.clear()
-            visits = _Walk(self, self._wheres).run(start)
+            visits = _Walk(self, self._home).run(start)
             if (sum(len(sites) for sites in self.sites.values()), len(self.escaped), len(visits)) == before:
                 break
         return visits
@@ -499,9 +503,9 @@ class Program:
 class _Walk:
     """One pass over the reachable code."""
 
-    def __init__(self, program: Program, wheres: dict[Function, Module]) -> None:
+    def __init__(self, program: Program, home: Home) -> None:
         self._program = program
-        self._wheres = wheres
+        self._home = home
         self._queue: list[Function] = []
         self._seen: set[Function | Class] = set()
         self._visits: list[Visit] = []
@@ -511,7 +515,7 @@ class _Walk:
             self._enter(function)
         while self._queue and len(self._visits) < MAX_REACHED:
             function = self._queue.pop()
-            module = self._wheres[function]
+            module = self._home[function]
             for expr in function.body:
                 self._visit(expr, module)
         return self._visits
@@ -544,7 +548,7 @@ class _Walk:
                 self._enter_class(expr)
             case Call():
                 self._call(expr)
-            case Name() | Member() | Index() | Import():
+            case Name() | Member() | Index() | Import() if role != "held":
                 for value in self._program.meanings(expr):
                     self._refer(value, role)
             case Object() if role == "value":
@@ -592,12 +596,7 @@ class _Walk:
                 if isinstance(value, Function):
                     self._enter(value)
         for expr in made.body:
-            self._visits_of_class(expr, made)
-
-    def _visits_of_class(self, expr: Expr, made: Class) -> None:
-        module = next((self._wheres[each] for each in self._wheres if each.at == made.at), None)
-        first = next(iter(self._wheres.values()))
-        self._visit(expr, module or first)
+            self._visit(expr, self._home[made])
 
     def _call(self, call: Call) -> None:
         for value in self._program.meanings(call.callee):
@@ -625,8 +624,3 @@ def _role(parent: Expr, child: Expr, role: Role) -> Role:
             return "held"
         case _:
             return "value"
-
-
-def entries_of(made: Object) -> Iterator[Entry]:
-    """An object's entries with a literal key."""
-    yield from (entry for entry in made.entries if entry.key is not None)

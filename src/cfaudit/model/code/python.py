@@ -9,7 +9,7 @@ from functools import cache
 import tree_sitter_python
 from tree_sitter import Language, Node, Parser
 
-from cfaudit.model.code.building import Builder, held, part, range_of, text_of
+from cfaudit.model.code.building import Builder, held, part, range_of, start, text_of
 from cfaudit.model.code.tree import (
     Class,
     Constant,
@@ -17,6 +17,7 @@ from cfaudit.model.code.tree import (
     Entry,
     Expr,
     Function,
+    Home,
     Import,
     Index,
     Joined,
@@ -59,18 +60,16 @@ def parse(text: str) -> Node:
     return _parser().parse(text.encode()).root_node
 
 
-def read(root: Node, path: str) -> tuple[Module, dict[Function, Module]]:
-    """The module that a syntax tree is, and where each of its functions stands. Raises ``UnreadableError``."""
-    scope = Scope(None, "module")
-    body = Function("", scope, range_of(root))
-    module = Module(path, scope, body)
-    reader = _Reader(Builder(module, scope, body, wheres={body: module}))
+def read(root: Node, path: str) -> tuple[Module, Home]:
+    """The module that a syntax tree is, and where its functions stand. Raises ``UnreadableError``."""
+    reader = _Reader(start(root, path))
     for node in root.named_children:
         reader.statement(node)
     reader.at.settle()
-    for name in scope.bindings:
-        module.exports[name] = [Name(name, scope, body.at)]
-    return module, reader.at.wheres
+    module = reader.at.module
+    for name in module.scope.bindings:
+        module.exports[name] = [Name(name, module.scope, module.body.at)]
+    return module, reader.at.home
 
 
 class _Reader:
@@ -133,35 +132,30 @@ class _Reader:
         for child in node.named_children:
             self.statement(child)
 
-    def _imported(self, module: str, member: str | None, node: Node) -> Import:
-        made = Import(module, member, range_of(node))
-        self.at.module.imports.append(made)
-        return made
-
     def _import(self, node: Node) -> None:
         for child in node.named_children:
             if child.type == "aliased_import":
                 name, alias = child.child_by_field_name("name"), child.child_by_field_name("alias")
                 if name and alias:
-                    self.at.bind(text_of(alias), self._imported(text_of(name), None, child))
+                    self.at.bind(text_of(alias), self.at.imported(text_of(name), None, range_of(child)))
             elif child.type == "dotted_name":
                 whole = text_of(child)
-                self._imported(whole, None, child)
+                self.at.imported(whole, None, range_of(child))
                 head = whole.partition(".")[0]
-                self.at.bind(head, Import(head, None, range_of(child)))
+                self.at.bind(head, Import(head, None, self.at.module, range_of(child)))
 
     def _import_from(self, node: Node) -> None:
         source = node.child_by_field_name("module_name")
         module = text_of(source) if source else ""
         for child in node.named_children:
             if child.type == "wildcard_import":
-                self.at.module.starred.append(self._imported(module, None, child))
+                self.at.module.starred.append(self.at.imported(module, None, range_of(child)))
             elif child.type == "aliased_import":
                 name, alias = child.child_by_field_name("name"), child.child_by_field_name("alias")
                 if name and alias:
-                    self.at.bind(text_of(alias), self._imported(module, text_of(name), child))
+                    self.at.bind(text_of(alias), self.at.imported(module, text_of(name), range_of(child)))
             elif child.type == "dotted_name" and child != source:
-                self.at.bind(text_of(child), self._imported(module, text_of(child), child))
+                self.at.bind(text_of(child), self.at.imported(module, text_of(child), range_of(child)))
 
     def _decorated(self, node: Node) -> None:
         decorators = tuple(self._first(child) for child in node.named_children if child.type == "decorator")

@@ -27,6 +27,7 @@ class Scope:
     kind: Literal["module", "function", "block", "class"]
     bindings: dict[str, list[Expr]] = field(default_factory=dict)
     changes: dict[str, list[tuple[str | None, Expr]]] = field(default_factory=dict)
+    module: Module | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -176,6 +177,7 @@ class Import:
 
     module: str
     member: str | None
+    importer: Module
     at: Range
 
 
@@ -212,6 +214,10 @@ class Module:
     exports: dict[str, list[Expr]] = field(default_factory=dict)
     starred: list[Import] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
+
+
+Home: TypeAlias = "dict[Function | Class, Module]"
+"""The module in which each function and class stands."""
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
