@@ -121,13 +121,13 @@ def resource_classes(boto3: Path, name: str) -> dict[str, Json]:
         for member, many in shape.get("hasMany", {}).items():
             collection = f"{title}.{snake(member)}"
             leads[snake(member)] = collection
-            calls: dict[str, Json] = dict.fromkeys(
-                ("all", "filter", "limit", "page_size", "pages"), many["request"]["operation"]
-            )
+            ways = ("all", "filter", "limit", "page_size", "pages")
+            calls: dict[str, Json] = dict.fromkeys(ways, many["request"]["operation"])
             element = model["resources"].get(many["resource"]["type"], {})
             calls |= {snake(method): action["request"]["operation"]
                       for method, action in element.get("batchActions", {}).items()}  # fmt: skip
-            found[collection] = {"operations": calls, "leads": {}, "makes": {}, "element": many["resource"]["type"]}
+            elements: dict[str, Json] = dict.fromkeys(calls, many["resource"]["type"])
+            found[collection] = {"operations": calls, "leads": {}, "makes": elements}
         identifiers: list[Json] = [snake(identifier["name"]) for identifier in shape.get("identifiers", [])]
         found[title] = {"operations": operations, "leads": dict(leads), "makes": dict(makes), "named": identifiers}
     return found

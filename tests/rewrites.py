@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import cfn_flip
@@ -14,7 +15,12 @@ Template = dict[str, Any]
 
 def parsed(text: str) -> Template:
     """A template as plain values with long-form intrinsics, through cfn-flip."""
-    return json.loads(cfn_flip.to_json(text) if not text.lstrip().startswith("{") else text)
+    return json.loads(_as_json(text))
+
+
+@cache
+def _as_json(text: str) -> str:
+    return text if text.lstrip().startswith("{") else cfn_flip.to_json(text)
 
 
 def dumped(template: Template) -> str:
@@ -47,7 +53,8 @@ def renamed(template: Template, names: Mapping[str, str]) -> Template:
         if name == "Ref":
             return {name: names.get(argument, argument)}
         if name == "Fn::GetAtt":
-            return {name: head(argument) if isinstance(argument, str) else [names.get(argument[0], argument[0]), *argument[1:]]}
+            dotted = argument if isinstance(argument, str) else None
+            return {name: head(dotted) if dotted else [names.get(argument[0], argument[0]), *argument[1:]]}
         if name == "Fn::Sub":
             return {name: sub(argument) if isinstance(argument, str) else [sub(argument[0]), argument[1]]}
         return value

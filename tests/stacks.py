@@ -24,6 +24,7 @@ def rules() -> tuple[Rule, ...]:
     return load_rules(CHECKS)
 
 
+@cache
 def audited(text: str, path: str, profile: str = "auto") -> Audit:
     return audit(text, path, Settings(as_of=AS_OF, profile=profile), rules())
 

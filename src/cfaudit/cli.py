@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +41,7 @@ rules_app = typer.Typer(help="The rule catalogue.", rich_markup_mode=None)
 app.add_typer(rules_app, name="rules")
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """What ``check`` can write."""
 
     CONSOLE = "console"
@@ -49,7 +49,7 @@ class Format(str, Enum):
     MARKDOWN = "markdown"
 
 
-class FailOn(str, Enum):
+class FailOn(StrEnum):
     """The least severity that fails the gate."""
 
     CRITICAL = "critical"
@@ -59,7 +59,7 @@ class FailOn(str, Enum):
     NEVER = "never"
 
 
-class ProfileName(str, Enum):
+class ProfileName(StrEnum):
     """The built-in profiles."""
 
     AUTO = "auto"
@@ -67,7 +67,7 @@ class ProfileName(str, Enum):
     SERVERLESS = "serverless"
 
 
-class TemplateFormat(str, Enum):
+class TemplateFormat(StrEnum):
     """How the reference template is written."""
 
     YAML = "yaml"

@@ -51,7 +51,9 @@ class Facts:
         match = self.matches.get(component)
         return template.resources.get(match.logical_ids[0]) if match else None
 
-    def elsewhere(self, *, component: str | None = None, types: tuple[str, ...] = (), name: str = "") -> External | None:
+    def elsewhere(
+        self, *, component: str | None = None, types: tuple[str, ...] = (), name: str = ""
+    ) -> External | None:
         """The configuration's word that something lives in another stack."""
         for entry in self.external:
             if (entry.kind, entry.value) in {("component", component), ("name", name)}:

@@ -1,4 +1,4 @@
-"""rules/profiles/*.yaml and cfaudit.yaml in, a Profile and a Config out: which rules, which components, which bindings."""
+"""rules/profiles/*.yaml and cfaudit.yaml in, a Profile and a Config out: which rules, components and bindings."""
 
 from __future__ import annotations
 

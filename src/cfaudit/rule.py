@@ -166,7 +166,8 @@ def _compiled(path: Path) -> Compiled | None:
 
 def table_files(directory: Path = RULES) -> list[Path]:
     """The YAML files that are no rules: categories, profiles, manual steps."""
-    return sorted(path for path in (*directory.glob("*.yaml"), *directory.glob("profiles/*.yaml")) if path.name[0] != "_")
+    found = (*directory.glob("*.yaml"), *directory.glob("profiles/*.yaml"))
+    return sorted(path for path in found if not path.name.startswith("_"))
 
 
 def table(path: Path) -> Plain:

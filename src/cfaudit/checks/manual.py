@@ -26,7 +26,7 @@ def manual_steps(template: Template, facts: Facts) -> Iterator[Finding]:
     for name, held in found.items():
         step = steps[name]
         certain = [need for need in held if need.certain]
-        lines = [Evidence(need.span, f"{need.resource.logical_id} makes the step necessary") for need in certain or held]
+        lines = [Evidence(need.span, f"{need.resource.logical_id} makes it necessary") for need in certain or held]
         first = (certain or held)[0].resource.logical_id
         if name in named:
             message = f"the step {name} is named in Metadata"

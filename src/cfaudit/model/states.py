@@ -207,8 +207,8 @@ class State:
     @property
     def distributed(self) -> bool:
         """Whether a Map runs its items as executions of their own."""
-        mode = self.at("ItemProcessor", "ProcessorConfig", "Mode")
-        return isinstance(mode, Scalar) and mode.text == "DISTRIBUTED"
+        modes = (self.at(name, "ProcessorConfig", "Mode") for name in ("ItemProcessor", "Iterator"))
+        return any(isinstance(mode, Scalar) and mode.text == "DISTRIBUTED" for mode in modes)
 
     @property
     def own_actions(self) -> tuple[str, ...]:

@@ -288,9 +288,8 @@ class _Reader:
             if child.type == "import_require_clause":
                 source = child.child_by_field_name("source")
                 if source:
-                    self.at.bind(
-                        text_of(child.named_children[0]), self.at.imported(_string(source), None, range_of(node))
-                    )
+                    made = self.at.imported(_string(source), None, range_of(node))
+                    self.at.bind(text_of(child.named_children[0]), made)
                 return
         if source is None:
             return
@@ -490,8 +489,7 @@ class _Reader:
             elif child.type == "shorthand_property_identifier":
                 entries.append(Entry(text_of(child), None, self._name(child), at))
             elif child.type == "method_definition":
-                key = child.child_by_field_name("name")
-                name = _key(key) if key else None
+                name = _key(part(child, "name"))
                 owner, self.at.owner = self.at.owner, None
                 made = self._function(child, name or "", named=True)
                 self.at.owner = owner

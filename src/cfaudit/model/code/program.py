@@ -240,18 +240,22 @@ class Program:
             yield from self._global(name)
             return
         changes = tuple(scope.changes.get(name.text, ()))
-        bound = [self.meanings(value) for value in scope.bindings[name.text]]
-        bound = [values for values in bound if any(value != NOTHING for value in values)]
-        for values in bound:
-            for value in values:
-                match value:
-                    case Struct(made, ()):
-                        yield Struct(made, changes)
-                    case Items(made, ()):
-                        yield Items(made, changes)
-                    case _:
-                        yield value
-        if len({value for values in bound for value in values}) > 1 and len(bound) > 1:
+        for value in self._assigned(scope.bindings[name.text]):
+            match value:
+                case Struct(made, ()):
+                    yield Struct(made, changes)
+                case Items(made, ()):
+                    yield Items(made, changes)
+                case _:
+                    yield value
+
+    def _assigned(self, values: list[Expr]) -> Iterator[Meaning]:
+        """What something may be that is assigned several values; which it is when is not followed."""
+        several = [self.meanings(value) for value in values]
+        several = [meanings for meanings in several if any(meaning != NOTHING for meaning in meanings)]
+        distinct = dict.fromkeys(meaning for meanings in several for meaning in meanings)
+        yield from distinct
+        if len(several) > 1 and len(distinct) > 1:
             yield ANYTHING
 
     def _global(self, name: Name) -> Iterator[Meaning]:
@@ -304,10 +308,10 @@ class Program:
 
     def _entry(self, made: Object, changes: tuple[tuple[str | None, Expr], ...], key: str) -> Iterator[Meaning]:
         found = False
-        for name, value in changes:
+        for name, changed in changes:
             if name == key:
                 found = True
-                yield from self.meanings(value)
+                yield from self.meanings(changed)
             elif name is None:
                 yield ANYTHING
         for entry in made.entries:
@@ -329,12 +333,7 @@ class Program:
     def _of_class(self, made: Class, key: str) -> Iterator[Meaning]:
         bound = made.members.get(key)
         if bound:
-            several = [self.meanings(value) for value in bound]
-            several = [values for values in several if any(value != NOTHING for value in values)]
-            for values in several:
-                yield from values
-            if len({value for values in several for value in values}) > 1 and len(several) > 1:
-                yield ANYTHING
+            yield from self._assigned(bound)
             return
         parents = self.meanings(made.base) if made.base else ()
         for parent in parents:
@@ -358,10 +357,12 @@ class Program:
                     for _, changed in changes:
                         yield from self.meanings(changed)
                 case Items(made, changes):
-                    for item in (*made.items, *(changed for _, changed in changes)):
+                    for item in (*made.items, *(added for _, added in changes)):
                         yield from self.meanings(item) if not isinstance(item, Spread) else _OPEN
                 case Input(kind, path):
-                    yield Input(kind, (*path, "*"))
+                    yield Input(kind, (*path, "*")) if len(path) < MAX_STEPS else ANYTHING
+                case Path(root, steps) if (root, steps) not in _ENVIRONMENTS:
+                    yield from self._step(root, steps, "*")
                 case _:
                     yield ANYTHING
 
@@ -532,10 +533,7 @@ class _Walk:
             expr, role = stack.pop()
             self._visits.append(Visit(expr, module, role))
             self._discover(expr, role)
-            below: list[tuple[Expr, Role]] = []
-            for child in children(expr):
-                below.append((child, _role(expr, child, role)))
-            stack.extend(reversed(below))
+            stack.extend([(child, _role(expr, child, role)) for child in reversed(children(expr))])
 
     def _discover(self, expr: Expr, role: Role) -> None:
         match expr:

@@ -20,7 +20,8 @@ class UnreadableError(Exception):
 class Scope:
     """Names and what is assigned to them.
 
-    ``changes`` are assignments to members of what a name holds; key ``[]``: an item is added, None: anything may change.
+    ``changes`` are assignments to members of what a name holds; key ``[]``: an item is added, None: anything
+    may change.
     """
 
     parent: Scope | None
