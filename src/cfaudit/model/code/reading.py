@@ -116,7 +116,8 @@ def _local(template: Declarations, function: Function, path: str) -> _Entry:
         candidates: tuple[str, ...] = (folder,)
         folder = posixpath.dirname(folder)
     elif local.has_folder(folder):
-        candidates = tuple(_candidates(function, folder, suffixes)) or local.sources(folder)[:1]
+        only = local.sources(folder) if _handler(function) is None else ()
+        candidates = only if len(only) == 1 else tuple(_candidates(function, folder, suffixes))
     else:
         raise UnreadableError(f"{path} is not beside the template")
     for candidate in candidates:
@@ -139,5 +140,3 @@ def _candidates(function: Function, folder: str, suffixes: tuple[str, ...]) -> I
     stem = name.rpartition(".")[0].replace(".", "/") if ".py" in suffixes else name.partition(".")[0]
     for suffix in suffixes:
         yield posixpath.join(folder, directory, f"{stem}{suffix}")
-
-

@@ -1,0 +1,179 @@
+"""A handler in, what it returns out: the keys, and whether it is the same success every time."""
+
+from __future__ import annotations
+
+from cfaudit.model.code.facts import OPEN_SHAPE, Shape
+from cfaudit.model.code.program import (
+    Closure,
+    Input,
+    Items,
+    Kind,
+    Known,
+    Meaning,
+    Path,
+    Primitive,
+    Program,
+    Struct,
+    Variable,
+    Visit,
+)
+from cfaudit.model.code.tree import (
+    Call,
+    Constant,
+    Either,
+    Expr,
+    Function,
+    Joined,
+    Member,
+    Name,
+    Object,
+    Return,
+    Sequence,
+)
+from cfaudit.model.code.tree import Text as Literal
+
+MAX_DEPTH = 8
+_TEXTS = frozenset(
+    {("JSON", "stringify"), ("json", "dumps"), ("crypto", "randomUUID"), ("Date", "now"), ("time", "time"), ("len",)}
+    | {("String",), ("Number",), ("Boolean",), ("str",), ("int",), ("float",), ("bool",), ("round",)}
+)
+_TEXT_METHODS = frozenset({"toISOString", "toString", "isoformat", "toUpperCase", "toLowerCase", "strftime", "getTime"})
+_CONSTANT_ROOTS = frozenset({"JSON", "json", "String", "str", "Date", "datetime", "Object", "dict", "int", "Number"})
+
+
+class Outcomes:
+    """What handlers return. Callback style counts: ``callback(null, result)``, ``context.succeed(result)``."""
+
+    def __init__(self, program: Program, visits: list[Visit], *, dotted: bool) -> None:
+        self._program = program
+        self._visits = visits
+
+    def _results(self, handler: Function) -> list[Return]:
+        found = list(handler.returns)
+        for visit in self._visits:
+            if not isinstance(visit.expr, Call):
+                continue
+            for value in self._program.meanings(visit.expr.callee):
+                given = visit.expr.arguments
+                match value:
+                    case Input("callback", ()) | Input("context", ("done",)):
+                        if len(given) > 1:
+                            found.append(Return(given[1], caught=False, branched=True))
+                    case Input("context", ("succeed",)) if given:
+                        found.append(Return(given[0], caught=False, branched=True))
+        return found
+
+    def shape(self, handler: Function) -> Shape:
+        """The keys that the result may have."""
+        results = [result.value for result in self._results(handler) if result.value is not None]
+        return _merged([self._of(expr, 0) for expr in results])
+
+    def _of(self, expr: Expr, depth: int) -> Shape:
+        if depth > MAX_DEPTH:
+            return OPEN_SHAPE
+        return _merged([self._meant(value, depth) for value in self._program.meanings(expr)])
+
+    def _meant(self, value: Meaning, depth: int) -> Shape:
+        match value:
+            case Known() | Primitive() | Variable() | Closure() | Kind():
+                return Shape()
+            case Struct():
+                return self._object(value, depth)
+            case Path(root, steps) if steps and isinstance(steps[-1], Call):
+                *names, _ = (root, *steps)
+                if tuple(map(str, names)) in _TEXTS or names[-1] in _TEXT_METHODS:
+                    return Shape()
+        return OPEN_SHAPE
+
+    def _object(self, value: Struct, depth: int) -> Shape:
+        parts: list[Shape] = []
+        for entry in value.made.entries:
+            if entry.key is not None:
+                parts.append(Shape({entry.key: self._of(entry.value, depth + 1)}))
+            elif entry.computed is None:
+                parts.append(self._of(entry.value, depth + 1))
+            else:
+                parts.append(OPEN_SHAPE)
+        for name, changed in value.changes:
+            parts.append(Shape({name: self._of(changed, depth + 1)}) if name is not None else OPEN_SHAPE)
+        return _merged(parts)
+
+    def constant(self, handler: Function) -> bool:
+        """Whether the handler returns the same success whatever it is given; results after an exception aside."""
+        results = [result for result in self._results(handler) if not result.caught]
+        if len(results) > 1 and any(result.branched for result in results[:-1]):
+            return False
+        return all(
+            result.value is None or (self._same(result.value, 0) and self._succeeds(result.value)) for result in results
+        )
+
+    def _same(self, expr: Expr, depth: int) -> bool:
+        """Whether an expression depends on nothing but the time."""
+        if depth > MAX_DEPTH:
+            return False
+        match expr:
+            case Literal() | Constant():
+                return True
+            case Object(entries):
+                parts = [part for entry in entries for part in (entry.computed, entry.value) if part is not None]
+                return all(self._same(part, depth + 1) for part in parts)
+            case Sequence(items) | Joined(items):
+                return all(self._same(item, depth + 1) for item in items)
+            case Either():
+                return False
+            case Call(callee, arguments, keywords):
+                given = (*arguments, *((keywords,) if keywords else ()))
+                return self._pure(callee, depth) and all(self._same(item, depth + 1) for item in given)
+            case Name() | Member():
+                return self._fixed(expr, depth)
+        return False
+
+    def _pure(self, callee: Expr, depth: int) -> bool:
+        for value in self._program.meanings(callee):
+            match value:
+                case Path(root) if root in _CONSTANT_ROOTS:
+                    continue
+                case Closure(function) if all(
+                    result.value is not None and self._same(result.value, depth + 1) for result in function.returns
+                ):
+                    continue
+                case _:
+                    return False
+        return True
+
+    def _fixed(self, expr: Expr, depth: int) -> bool:
+        for value in self._program.meanings(expr):
+            match value:
+                case Known() | Primitive(nothing=True):
+                    continue
+                case Struct(made, ()):
+                    if not self._same(made, depth + 1):
+                        return False
+                case Items(made, ()):
+                    if not self._same(made, depth + 1):
+                        return False
+                case Path(root, steps) if root in _CONSTANT_ROOTS and steps:
+                    calls = [step for step in steps if isinstance(step, Call)]
+                    if not all(self._same(argument, depth + 1) for call in calls for argument in call.arguments):
+                        return False
+                case _:
+                    return False
+        return True
+
+    def _succeeds(self, expr: Expr) -> bool:
+        for value in self._program.meanings(expr):
+            for entry in value.made.entries if isinstance(value, Struct) else ():
+                if entry.key == "statusCode":
+                    code = entry.value
+                    if not isinstance(code, Constant) or not code.text.isdecimal() or int(code.text) >= 400:
+                        return False
+        return True
+
+
+def _merged(shapes: list[Shape]) -> Shape:
+    """What any of several values may have."""
+    keys: dict[str, list[Shape]] = {}
+    for shape in shapes:
+        for name, inner in shape.keys.items():
+            keys.setdefault(name, []).append(inner)
+    return Shape({name: _merged(inner) for name, inner in keys.items()}, any(shape.open for shape in shapes))
