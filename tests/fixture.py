@@ -78,6 +78,11 @@ _PARSER.add_argument("--region")
 
 def judge(fixture: Fixture, rule: Rule) -> Result:
     """What one rule makes of a fixture; a folder may hold a ``cfaudit.yaml``."""
+    return judge_text(fixture, rule, fixture.template.read_text(encoding="utf-8"))
+
+
+def judge_text(fixture: Fixture, rule: Rule, text: str) -> Result:
+    """What one rule makes of another text in the place of a fixture."""
     options = _PARSER.parse_args(fixture.arguments)
     beside = fixture.template.parent / "cfaudit.yaml"
     config = load_config(beside, beside.read_text(encoding="utf-8")) if beside.exists() else Config()
@@ -88,5 +93,4 @@ def judge(fixture: Fixture, rule: Rule) -> Result:
         profile=options.profile,
         config=config,
     )
-    text = fixture.template.read_text(encoding="utf-8")
     return audit(text, str(fixture.template), settings, [rule]).results[0]

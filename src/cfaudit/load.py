@@ -412,7 +412,7 @@ class _YamlReader:
         kind: ScalarKind = "str"
         if not event.style and event.tag is None:
             kind = _kind(event.value)
-        return self._tagged(Scalar(event.value, span, kind), event.tag, span)
+        return self._tagged(Scalar("" if kind == "null" else event.value, span, kind), event.tag, span)
 
     def _tagged(self, node: Node, tag: str | None, span: Span) -> Node:
         if tag is None or tag == "!":
@@ -534,7 +534,7 @@ class _JsonReader:
         kind: ScalarKind = "bool" if word in ("true", "false") else "null" if word == "null" else "int"
         if kind == "int" and not word.lstrip("-").isdigit():
             kind = "float"
-        return Scalar(word, self._span(start, line, line_start), kind)
+        return Scalar("" if kind == "null" else word, self._span(start, line, line_start), kind)
 
     def _string(self) -> str:
         match = _STRING.match(self.text, self.at)

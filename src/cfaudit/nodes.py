@@ -61,7 +61,7 @@ class Diagnostic(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A known value. ``text`` is its text as written (``2012-10-17`` is text); ``kind`` is YAML's or JSON's reading."""
+    """A known value; a null has no text. ``text`` is its text as written (``2012-10-17`` is text); ``kind`` is YAML's or JSON's reading."""
 
     text: str
     span: Span

@@ -661,8 +661,8 @@ def _dump(value: Value, pieces: list[Part]) -> None:
     """Append the JSON text of a value, its holes kept as holes."""
     match value:
         case Scalar(text, _, kind):
-            literal = kind in ("int", "float", "null") or (kind == "bool" and text in ("true", "false"))
-            pieces.append(text if literal and text else json.dumps(text))
+            literal = kind in ("int", "float") or (kind == "bool" and text in ("true", "false"))
+            pieces.append("null" if kind == "null" else text if literal and text else json.dumps(text))
         case Unknown(_, parts):
             pieces += ['"', *(json.dumps(part)[1:-1] if isinstance(part, str) else part for part in parts), '"']
         case Seq(items):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cfaudit import data
 from cfaudit.facts import Facts
-from cfaudit.finding import Evidence, Finding, Outcome, judged
+from cfaudit.finding import Evidence, Finding, Outcome
 from cfaudit.model.declarations import Resource
 from cfaudit.model.template import Template
 from cfaudit.nodes import Span
@@ -44,7 +44,7 @@ def _ending(service: str, end: data.Lifecycle, resources: list[Resource], due: b
     message = f"{names} {'is' if len(resources) == 1 else 'are'} of {service}, which AWS's schemas list as {how}{when}"
     first, *others = [Evidence(_type_of(resource), f"{resource.logical_id} is of it") for resource in resources]
     outcome = Outcome.FAIL if due else Outcome.PASS
-    return judged(outcome, resources[0], None, message, span=first.span, more=others, salient=service)
+    return Finding(outcome, service, message, (first, *others))
 
 
 def _type_of(resource: Resource) -> Span:

@@ -30,12 +30,12 @@ def manual_steps(template: Template, facts: Facts) -> Iterator[Finding]:
         first = (certain or held)[0].resource.logical_id
         if name in named:
             message = f"the step {name} is named in Metadata"
-            yield _about(Outcome.PASS, first, step, message, [Evidence(named[name], message), *lines])
+            yield _about(Outcome.PASS, step, message, [Evidence(named[name], message), *lines])
             continue
         message = f"{first} needs a person to take the step {name}, which no Metadata names"
         sure = bool(certain) and not template.macros
-        yield _about(Outcome.FAIL if sure else Outcome.UNKNOWN, first, step, message, lines)
+        yield _about(Outcome.FAIL if sure else Outcome.UNKNOWN, step, message, lines)
 
 
-def _about(outcome: Outcome, subject: str, step: Step, message: str, lines: list[Evidence]) -> Finding:
-    return Finding(outcome, subject, message, tuple(lines), subject, None, step.id)
+def _about(outcome: Outcome, step: Step, message: str, lines: list[Evidence]) -> Finding:
+    return Finding(outcome, step.id, message, tuple(lines))

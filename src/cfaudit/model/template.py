@@ -8,6 +8,8 @@ from functools import cached_property
 from cfaudit.model.alarms import Alarm, alarms
 from cfaudit.model.api import Route
 from cfaudit.model.apis import Apis, apis
+from cfaudit.model.code.facts import Code
+from cfaudit.model.code.reading import codes
 from cfaudit.model.declarations import Declarations, Resource, declared
 from cfaudit.model.functions import Function, custom_resource_functions, edge_functions, functions
 from cfaudit.model.iam import Principal, principals
@@ -39,6 +41,11 @@ class Template(Declarations):
             if function.principal:
                 found.setdefault(function.principal, []).append(function)
         return {principal: tuple(held) for principal, held in found.items()}
+
+    @cached_property
+    def code(self) -> Mapping[str, Code]:
+        """What the code of each function does, as far as it can be read, by the function's logical id."""
+        return codes(self, self.functions)
 
     @cached_property
     def custom_resource_functions(self) -> frozenset[str]:

@@ -26,7 +26,7 @@ class File(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LocalFiles:
     """The files beside a template. ``folder`` is the folder as given (``""``: the working directory), None: no files.
 

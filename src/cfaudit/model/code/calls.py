@@ -19,7 +19,7 @@ from cfaudit.model.code.program import (
 )
 from cfaudit.model.code.sdk import TARGETS, Found, Obscure, Recognition
 from cfaudit.model.code.tree import Call, Entry, Expr, Module, Range, Spread
-from cfaudit.nodes import Reference, Span
+from cfaudit.nodes import Part, Reference, Span
 
 _ELEMENTS: Mapping[str, tuple[ElementKind, str]] = {
     "Put": ("Put", "dynamodb:PutItem"),
@@ -61,7 +61,7 @@ class _Arguments(NamedTuple):
 class Calls:
     """Makes the facts of SDK calls; ``span`` says where something stands, ``holes`` fill inline code."""
 
-    def __init__(self, program: Program, span: Callable[[Range, Module], Span], holes: tuple[object, ...]) -> None:
+    def __init__(self, program: Program, span: Callable[[Range, Module], Span], holes: tuple[Part, ...]) -> None:
         self._program = program
         self._span = span
         self._holes = holes
@@ -226,8 +226,8 @@ class Calls:
         entries = list(self._flat(values[0], 0))
         if len(entries) != 1:
             return None
-        name, value, at = entries[0]
-        if name not in _ELEMENTS or value is None:
+        name, value, _ = entries[0]
+        if name is None or name not in _ELEMENTS or value is None:
             return None
         inner = self._arguments(value)
         origins = [self.origin(given) for key, given, _ in inner.entries if key == "TableName"]

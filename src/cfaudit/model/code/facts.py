@@ -123,7 +123,6 @@ class Code:
     inline: bool = False
     language: Language | None = None
     files: tuple[str, ...] = ()
-    handler: Span | None = None
     calls: tuple[SdkCall, ...] = ()
     unread: tuple[Word, ...] = ()
     variables: tuple[Word, ...] = ()

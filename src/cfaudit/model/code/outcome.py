@@ -34,8 +34,8 @@ from cfaudit.model.code.tree import Text as Literal
 
 MAX_DEPTH = 8
 _TEXTS = frozenset(
-    {("JSON", "stringify"), ("json", "dumps"), ("crypto", "randomUUID"), ("Date", "now"), ("time", "time"), ("len",)}
-    | {("String",), ("Number",), ("Boolean",), ("str",), ("int",), ("float",), ("bool",), ("round",)}
+    {"JSON.stringify", "json.dumps", "crypto.randomUUID", "Date.now", "time.time", "len", "String", "Number", "Boolean"}
+    | {"str", "int", "float", "bool", "round"}
 )
 _TEXT_METHODS = frozenset({"toISOString", "toString", "isoformat", "toUpperCase", "toLowerCase", "strftime", "getTime"})
 _CONSTANT_ROOTS = frozenset({"JSON", "json", "String", "str", "Date", "datetime", "Object", "dict", "int", "Number"})
@@ -44,7 +44,7 @@ _CONSTANT_ROOTS = frozenset({"JSON", "json", "String", "str", "Date", "datetime"
 class Outcomes:
     """What handlers return. Callback style counts: ``callback(null, result)``, ``context.succeed(result)``."""
 
-    def __init__(self, program: Program, visits: list[Visit], *, dotted: bool) -> None:
+    def __init__(self, program: Program, visits: list[Visit]) -> None:
         self._program = program
         self._visits = visits
 
@@ -80,8 +80,8 @@ class Outcomes:
             case Struct():
                 return self._object(value, depth)
             case Path(root, steps) if steps and isinstance(steps[-1], Call):
-                *names, _ = (root, *steps)
-                if tuple(map(str, names)) in _TEXTS or names[-1] in _TEXT_METHODS:
+                method = steps[-2] if len(steps) > 1 else ""
+                if Path(root, steps[:-1]).dotted in _TEXTS or method in _TEXT_METHODS:
                     return Shape()
         return OPEN_SHAPE
 
@@ -98,7 +98,7 @@ class Outcomes:
             parts.append(Shape({name: self._of(changed, depth + 1)}) if name is not None else OPEN_SHAPE)
         return _merged(parts)
 
-    def constant(self, handler: Function) -> bool:
+    def is_constant(self, handler: Function) -> bool:
         """Whether the handler returns the same success whatever it is given; results after an exception aside."""
         results = [result for result in self._results(handler) if not result.caught]
         if len(results) > 1 and any(result.branched for result in results[:-1]):

@@ -51,6 +51,12 @@ class Path:
     root: str
     steps: tuple[str | Call, ...] = ()
 
+    @property
+    def dotted(self) -> str:
+        """``JSON.stringify``, where nothing was called on the way; else nothing."""
+        names = [step for step in self.steps if isinstance(step, str)]
+        return ".".join([self.root, *names]) if len(names) == len(self.steps) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -127,7 +133,7 @@ class Anything:
 Meaning: TypeAlias = "Path | Known | Variable | Struct | Items | Closure | Kind | Space | Input | Primitive | Anything"
 ANYTHING, PRIMITIVE, NOTHING = Anything(), Primitive(), Primitive(nothing=True)
 _OPEN: tuple[Meaning, ...] = (ANYTHING,)
-_ENVIRONMENTS = frozenset({("process", ("env",)), ("os", ("environ",))})
+ENVIRONMENTS = frozenset({("process", ("env",)), ("os", ("environ",))})
 _GETTERS = frozenset({("os", ("environ", "get")), ("os", ("getenv",)), ("os", ("environ", "setdefault"))})
 _SAME = frozenset(
     {
@@ -168,12 +174,13 @@ class Program:
         self._load = load
         self._home = home
         self._entry_module = entry
-        self._dotted = dotted
+        self.dotted = dotted
         self._memo: dict[Expr, tuple[Meaning, ...]] = {}
         self._pending: set[Expr] = set()
         self._depth = 0
         self.handler: Function | None = None
         self.sites: dict[Function, dict[Call, int]] = {}
+        self._stands: dict[Expr, Module] = {}
         self.escaped: set[Function] = set()
 
     # Meanings
@@ -262,7 +269,7 @@ class Program:
         root = name.scope
         while root.parent:
             root = root.parent
-        for star in root.module.starred if root.module and self._dotted else ():
+        for star in root.module.starred if root.module and self.dotted else ():
             own = self._load(star.module, star.importer)
             if own is None or name.text in own.exports:
                 yield from self.exported(own, name.text) if own else _OPEN
@@ -271,7 +278,7 @@ class Program:
 
     def _member(self, value: Meaning, key: str) -> Iterator[Meaning]:
         match value:
-            case Path(root, steps) if (root, steps) in _ENVIRONMENTS:
+            case Path(root, steps) if (root, steps) in ENVIRONMENTS:
                 yield Path(root, (*steps, key)) if key in ("get", "setdefault") and root == "os" else Variable(key)
             case Path(root, steps):
                 yield from self._step(root, steps, key)
@@ -282,7 +289,7 @@ class Program:
             case Kind(made, _):
                 yield from self._of_class(made, key)
             case Space(module):
-                inner = self._load(f".{key}", module) if self._dotted and key not in module.exports else None
+                inner = self._load(f".{key}", module) if self.dotted and key not in module.exports else None
                 yield from (Space(inner),) if inner else self.exported(module, key)
             case Input(kind, path):
                 yield Input(kind, (*path, key)) if len(path) < MAX_STEPS else ANYTHING
@@ -302,7 +309,7 @@ class Program:
     def _submodule(self, root: str, steps: tuple[str | Call, ...], key: str) -> Module | None:
         """The code's own module ``a.b`` of ``import a.b``, where ``a`` is a folder and no module."""
         names = [root, *(step for step in steps if isinstance(step, str)), key]
-        if not self._dotted or len(names) < len(steps) + 2:
+        if not self.dotted or len(names) < len(steps) + 2:
             return None
         return self._load(".".join(names), self._entry_module)
 
@@ -361,7 +368,7 @@ class Program:
                         yield from self.meanings(item) if not isinstance(item, Spread) else _OPEN
                 case Input(kind, path):
                     yield Input(kind, (*path, "*")) if len(path) < MAX_STEPS else ANYTHING
-                case Path(root, steps) if (root, steps) not in _ENVIRONMENTS:
+                case Path(root, steps) if (root, steps) not in ENVIRONMENTS:
                     yield from self._step(root, steps, "*")
                 case _:
                     yield ANYTHING
@@ -386,7 +393,7 @@ class Program:
             match callee:
                 case Path(root, steps) if (root, steps) in _GETTERS:
                     yield from self._got(call)
-                case Path(root, steps) if ".".join([root, *(str(step) for step in steps)]) in _SAME and call.arguments:
+                case Path() if callee.dotted in _SAME and call.arguments:
                     yield from self.meanings(call.arguments[0])
                 case Path(root, steps):
                     yield Path(root, (*steps, call)) if len(steps) < MAX_STEPS else ANYTHING
@@ -445,24 +452,24 @@ class Program:
         if own is not None:
             yield from (Space(own),) if member is None else self._of_module(own, module, member, importer)
             return
-        if member is not None and self._dotted:
+        if member is not None and self.dotted:
             inner = self._load(f"{module}{'' if module.endswith('.') else '.'}{member}", importer)
             if inner is not None:
                 yield Space(inner)
                 return
-        head, *rest = module.removeprefix("node:").split(".") if self._dotted else [module.removeprefix("node:")]
+        head, *rest = module.removeprefix("node:").split(".") if self.dotted else [module.removeprefix("node:")]
         yield from self._outside(head, tuple(rest), member)
 
     def _outside(self, root: str, steps: tuple[str, ...], member: str | None) -> Iterator[Meaning]:
         if member in (None, "default", "*"):
             yield Path(root, steps)
-        elif member is not None and (root, (*steps, member)) in _ENVIRONMENTS:
+        elif member is not None and (root, (*steps, member)) in ENVIRONMENTS:
             yield Path(root, (*steps, member))
         elif member is not None:
             yield from self._member(Path(root, steps), member)
 
     def _of_module(self, own: Module, name: str, member: str, importer: Module) -> Iterator[Meaning]:
-        if self._dotted and member not in own.exports:
+        if self.dotted and member not in own.exports:
             inner = self._load(f"{name}{'' if name.endswith('.') else '.'}{member}", importer)
             if inner is not None:
                 yield Space(inner)
@@ -498,7 +505,12 @@ class Program:
             visits = _Walk(self, self._home).run(start)
             if (sum(len(sites) for sites in self.sites.values()), len(self.escaped), len(visits)) == before:
                 break
+        self._stands = {visit.expr: visit.module for visit in visits}
         return visits
+
+    def module_of(self, expr: Expr) -> Module | None:
+        """The module in which an expression stands that ``walk`` reached."""
+        return self._stands.get(expr)
 
 
 class _Walk:
@@ -508,7 +520,8 @@ class _Walk:
         self._program = program
         self._home = home
         self._queue: list[Function] = []
-        self._seen: set[Function | Class] = set()
+        self._seen: set[Expr] = set()
+        self._visited: set[tuple[Expr, Role]] = set()
         self._visits: list[Visit] = []
 
     def run(self, start: list[Function]) -> list[Visit]:
@@ -531,6 +544,9 @@ class _Walk:
         stack: list[tuple[Expr, Role]] = [(root, "held" if held else "value")]
         while stack:
             expr, role = stack.pop()
+            if (expr, role) in self._visited:
+                continue
+            self._visited.add((expr, role))
             self._visits.append(Visit(expr, module, role))
             self._discover(expr, role)
             stack.extend([(child, _role(expr, child, role)) for child in reversed(children(expr))])

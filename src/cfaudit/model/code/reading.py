@@ -36,7 +36,7 @@ def _code(template: Declarations, function: Function) -> Code:
         entry = _entry(template, function)
         from cfaudit.model.code.analysis import analyse  # tree-sitter is imported only where there is code
 
-        return analyse(template, function.logical_id, entry.text, entry.folder, entry.export)
+        return analyse(template.local, function.logical_id, entry.text, entry.folder, entry.export)
     except UnreadableError as error:
         return Code(function.logical_id, readable=False, reason=str(error), span=span)
 

@@ -90,7 +90,7 @@ class Obscure:
     what: str
 
 
-TextOf: TypeAlias = Callable[[Expr | None], str | None]
+TextOf: TypeAlias = "Callable[[Expr | None], str | None]"
 """An expression in, the one literal text that it is out."""
 
 
