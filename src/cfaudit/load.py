@@ -412,7 +412,9 @@ class _YamlReader:
         kind: ScalarKind = "str"
         if not event.style and event.tag is None:
             kind = _kind(event.value)
-        return self._tagged(Scalar("" if kind == "null" else event.value, span, kind), event.tag, span)
+        is_key = bool(self._stack) and self._stack[-1].is_map and self._stack[-1].key is None
+        text = "" if kind == "null" and not is_key else event.value
+        return self._tagged(Scalar(text, span, kind), event.tag, span)
 
     def _tagged(self, node: Node, tag: str | None, span: Span) -> Node:
         if tag is None or tag == "!":

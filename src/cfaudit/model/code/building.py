@@ -24,12 +24,18 @@ from cfaudit.model.code.tree import (
     Parameter,
     Range,
     Return,
+    Run,
     Scope,
     Spread,
     UnreadableError,
 )
 
 MAX_DEPTH = 100
+
+_MUTATORS = frozenset(
+    {"push", "unshift", "append", "update", "extend", "insert", "splice", "setdefault", "pop", "shift", "fill", "sort"}
+    | {"reverse", "remove", "clear", "__setitem__"}
+)
 
 
 def range_of(node: Node) -> Range:
@@ -173,9 +179,9 @@ class Builder:
             if scope:
                 scope.changes.setdefault(name.text, []).append((key, value))
 
-    def run(self, expr: Expr) -> None:
-        """An expression that is evaluated here."""
-        self.function.body.append(expr)
+    def run(self, expr: Expr, *, held: bool = False) -> None:
+        """An expression that is evaluated here; ``held``: its value gets a name."""
+        self.function.body.append(Run(expr, held))
 
     def give(self, value: Expr | None) -> None:
         """What the function returns here."""
@@ -190,10 +196,16 @@ class Builder:
         match callee:
             case Member(Name() as name, "push" | "unshift" | "append"):
                 self.changes.extend((name, None if isinstance(item, Spread) else "[]", item) for item in arguments)
-            case Member(Name() as name, "update" | "extend" | "insert" | "splice" | "concat" | "setdefault"):
-                self.changes.append((name, None, Mixed((), at)))
+            case Member(of, method) if method in _MUTATORS:
+                self.change(Member(of, method, at), Mixed((), at))
+                if isinstance(of, Name):
+                    self.changes.append((of, None, Mixed((), at)))
             case Member(Name("Object"), "assign") if arguments and isinstance(arguments[0], Name):
                 self.changes.append((arguments[0], None, Mixed((), at)))
+            case Member(Name("console" | "JSON" | "json" | "logger")):
+                pass
+            case _:
+                self.changes.extend((given, "()", given) for given in arguments if isinstance(given, Name))
         return Call(callee, tuple(arguments), keywords, new, at)
 
 

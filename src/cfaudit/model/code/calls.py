@@ -132,7 +132,8 @@ class Calls:
             else:
                 yield from self._spread(entry, depth)
         for name, changed in value.changes:
-            yield name, changed, None
+            if name != "()":
+                yield name, changed, None
 
     def _spread(self, entry: Entry, depth: int) -> Iterator[tuple[str | None, Expr | None, Range | None]]:
         for value in self._program.meanings(entry.value):

@@ -23,8 +23,21 @@ from cfaudit.model.code.program import (
     Variable,
     Visit,
 )
-from cfaudit.model.code.sdk import Obscure
-from cfaudit.model.code.tree import Call, Expr, Import, Index, Joined, Member, Mixed, Module, Name, Object, Range
+from cfaudit.model.code.sdk import Obscure, is_sdk
+from cfaudit.model.code.tree import (
+    Call,
+    Constant,
+    Expr,
+    Import,
+    Index,
+    Joined,
+    Member,
+    Mixed,
+    Module,
+    Name,
+    Object,
+    Range,
+)
 from cfaudit.model.code.tree import Text as Literal
 from cfaudit.nodes import Span
 
@@ -60,7 +73,7 @@ class Gathering:
         self._calls = Calls(self.program, self.files.span, holes)
         modules = {visit.module.path: visit.module for visit in self.visits}
         self._sdks = {each.module for module in modules.values() for each in module.imports}
-        self._sdks = {name for name in self._sdks if packages.is_sdk(name, dotted=self.program.dotted)}
+        self._sdks = {name for name in self._sdks if is_sdk(packages.head_of(name, dotted=self.program.dotted))}
         for module in modules.values():
             for each in module.imports:
                 self._import(each, module)
@@ -142,7 +155,7 @@ class Gathering:
         if "idempotency" in name:
             self.idempotency.append(self.files.span(each.at, module))
         self.custom_resource |= packages.answers_cloudformation(name, dotted=dotted)
-        self.busy |= packages.is_sdk(name, dotted=dotted)
+        self.busy |= is_sdk(packages.head_of(name, dotted=dotted))
         if not packages.is_quiet(name, each.member, dotted=dotted):
             self._open(f"the package {name}", each.at, module)
 
@@ -169,6 +182,8 @@ class Gathering:
                     self._outside(root, steps, call, module)
                 case Anything():
                     self._hidden(call, module)
+        if _logs_by_option(call):
+            self.event_logs.append(self.files.span(call.at, module))
         if self._logs(call, meanings):
             given = (*call.arguments, *(_values(call.keywords)))
             if any(self._whole(argument, direct=True) for argument in given):
@@ -271,6 +286,30 @@ def _is_output(value: Path) -> bool:
         or (value.root in ("console", "logging") and last in packages.LOG_METHODS)
         or (value.root in ("process", "sys") and value.steps == ("stdout", "write"))
         or (value.root == "pprint" and last in ("pprint", "pp"))
+    )
+
+
+def _logs_by_option(call: Call) -> bool:
+    """Powertools for AWS Lambda log the event where they are told to.
+
+    https://docs.aws.amazon.com/powertools/python/latest/core/logger/#logging-incoming-event
+    """
+    name = (
+        call.callee.key
+        if isinstance(call.callee, Member)
+        else call.callee.text
+        if isinstance(call.callee, Name)
+        else ""
+    )
+    if name not in ("inject_lambda_context", "injectLambdaContext"):
+        return False
+    given = [*call.arguments, *([call.keywords] if call.keywords else [])]
+    entries = [entry for each in given if isinstance(each, Object) for entry in each.entries]
+    return any(
+        entry.key in ("log_event", "logEvent")
+        and isinstance(entry.value, Constant)
+        and entry.value.text.lower() == "true"
+        for entry in entries
     )
 
 

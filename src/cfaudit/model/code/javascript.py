@@ -35,7 +35,7 @@ _FUNCTIONS = frozenset(
 )
 _SAME = frozenset(
     {"parenthesized_expression", "await_expression", "as_expression", "satisfies_expression", "non_null_expression"}
-    | {"expression_statement", "computed_property_name", "else_clause", "finally_clause"}
+    | {"computed_property_name", "else_clause", "finally_clause"}
 )
 _NOTHING = frozenset(
     {"comment", "empty_statement", "break_statement", "continue_statement", "debugger_statement", "type_annotation"}
@@ -140,7 +140,16 @@ class _Reader:
                 return self._export
             case "enum_declaration":
                 return self._enum
+            case "expression_statement":
+                return self._expression
         return None
+
+    def _expression(self, node: Node) -> None:
+        inner = next((child for child in node.named_children if child.type not in _NOTHING), None)
+        if inner is not None and inner.type == "assignment_expression":
+            self.at.run(self.expr(inner), held=part(inner, "left").type != "subscript_expression")
+        elif inner is not None:
+            self.at.run(self.expr(inner))
 
     def _statements(self, node: Node) -> None:
         for child in node.named_children:
@@ -157,7 +166,7 @@ class _Reader:
                 continue
             made = self._bound(value, text_of(target))
             if not (isinstance(made, Function) and made.named):
-                self.at.run(made)
+                self.at.run(made, held=True)
             self._pattern(target, made, hoisted=hoisted)
 
     def _declare_only(self, target: Node, *, hoisted: bool) -> None:
@@ -201,6 +210,7 @@ class _Reader:
                 self._pattern(child, taken, hoisted=hoisted, declares=declares)
         elif kind == "rest_pattern":
             rest = Mixed((value,), range_of(target))
+            self.at.run(rest)
             self._pattern(target.named_children[0], rest, hoisted=hoisted, declares=declares)
         elif kind not in _NOTHING:
             place = self.expr(target)
@@ -329,7 +339,7 @@ class _Reader:
         elif value:
             made = self._bound(value, "default")
             if not (isinstance(made, Function) and made.named):
-                self.at.run(made)
+                self.at.run(made, held=True)
             exports.setdefault("default", []).append(made)
         elif any(child.type == "=" for child in node.children):
             exports.setdefault("=", []).append(self._bound(node.named_children[-1], "="))

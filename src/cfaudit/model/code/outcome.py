@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from cfaudit.model.code.facts import OPEN_SHAPE, Shape
 from cfaudit.model.code.program import (
     Closure,
@@ -48,25 +50,26 @@ class Outcomes:
         self._program = program
         self._visits = visits
 
-    def _results(self, handler: Function) -> list[Return]:
+    def _results(self, handler: Function) -> list[Return] | None:
+        """Everything that may become the result; None where something else is given the callback."""
         found = list(handler.returns)
-        for visit in self._visits:
-            if not isinstance(visit.expr, Call):
-                continue
-            for value in self._program.meanings(visit.expr.callee):
-                given = visit.expr.arguments
-                match value:
-                    case Input("callback", ()) | Input("context", ("done",)):
-                        if len(given) > 1:
-                            found.append(Return(given[1], caught=False, branched=True))
-                    case Input("context", ("succeed",)) if given:
-                        found.append(Return(given[0], caught=False, branched=True))
+        for expr, _, role in self._visits:
+            if isinstance(expr, Call):
+                for value in self._program.meanings(expr.callee):
+                    found.extend(_given_back(value, expr))
+            elif role == "value" and isinstance(expr, (Name, Member)) and self._hands_on(expr):
+                return None
         return found
+
+    def _hands_on(self, expr: Expr) -> bool:
+        return any(_gives_back(value) for value in self._program.meanings(expr))
 
     def shape(self, handler: Function) -> Shape:
         """The keys that the result may have."""
-        results = [result.value for result in self._results(handler) if result.value is not None]
-        return _merged([self._of(expr, 0) for expr in results])
+        results = self._results(handler)
+        if results is None:
+            return OPEN_SHAPE
+        return _merged([self._of(result.value, 0) for result in results if result.value is not None])
 
     def _of(self, expr: Expr, depth: int) -> Shape:
         if depth > MAX_DEPTH:
@@ -95,12 +98,17 @@ class Outcomes:
             else:
                 parts.append(OPEN_SHAPE)
         for name, changed in value.changes:
+            if name == "()":
+                continue
             parts.append(Shape({name: self._of(changed, depth + 1)}) if name is not None else OPEN_SHAPE)
         return _merged(parts)
 
     def is_constant(self, handler: Function) -> bool:
         """Whether the handler returns the same success whatever it is given; results after an exception aside."""
-        results = [result for result in self._results(handler) if not result.caught]
+        found = self._results(handler)
+        if found is None:
+            return False
+        results = [result for result in found if not result.caught]
         if len(results) > 1 and any(result.branched for result in results[:-1]):
             return False
         return all(
@@ -146,10 +154,10 @@ class Outcomes:
             match value:
                 case Known() | Primitive(nothing=True):
                     continue
-                case Struct(made, ()):
+                case Struct(made, changes) if not any(name != "()" for name, _ in changes):
                     if not self._same(made, depth + 1):
                         return False
-                case Items(made, ()):
+                case Items(made, changes) if not any(name != "()" for name, _ in changes):
                     if not self._same(made, depth + 1):
                         return False
                 case Path(root, steps) if root in _CONSTANT_ROOTS and steps:
@@ -168,6 +176,21 @@ class Outcomes:
                     if not isinstance(code, Constant) or not code.text.isdecimal() or int(code.text) >= 400:
                         return False
         return True
+
+
+def _gives_back(value: Meaning) -> bool:
+    """Whether it is one of the functions that hand the result to Lambda."""
+    return isinstance(value, Input) and (
+        (value.kind == "callback" and not value.path)
+        or (value.kind == "context" and value.path in (("done",), ("succeed",)))
+    )
+
+
+def _given_back(value: Meaning, call: Call) -> Iterator[Return]:
+    given = call.arguments
+    if _gives_back(value) and isinstance(value, Input):
+        result = given[:1] if value.path == ("succeed",) else given[1:2]
+        yield from (Return(each, caught=False, branched=True) for each in result)
 
 
 def _merged(shapes: list[Shape]) -> Shape:

@@ -51,12 +51,6 @@ def head_of(module: str, *, dotted: bool) -> str:
     return "/".join(name.split("/")[: 2 if name.startswith("@") else 1])
 
 
-def is_sdk(module: str, *, dotted: bool) -> bool:
-    """Whether it is an AWS SDK."""
-    head = head_of(module, dotted=dotted)
-    return head in ("aws-sdk", "boto3", "botocore") or head.startswith("@aws-sdk/")
-
-
 def is_quiet(module: str, member: str | None, *, dotted: bool) -> bool:
     """Whether an import from outside can call AWS only where the code is seen to call."""
     name, head = module.removeprefix("node:"), head_of(module, dotted=dotted)

@@ -316,6 +316,8 @@ class Program:
     def _entry(self, made: Object, changes: tuple[tuple[str | None, Expr], ...], key: str) -> Iterator[Meaning]:
         found = False
         for name, changed in changes:
+            if name == "()":
+                continue
             if name == key:
                 found = True
                 yield from self.meanings(changed)
@@ -361,10 +363,10 @@ class Program:
                 case Struct(made, changes):
                     for entry in made.entries:
                         yield from self.meanings(entry.value) if entry.key is not None else _OPEN
-                    for _, changed in changes:
-                        yield from self.meanings(changed)
+                    for name, changed in changes:
+                        yield from self.meanings(changed) if name != "()" else ()
                 case Items(made, changes):
-                    for item in (*made.items, *(added for _, added in changes)):
+                    for item in (*made.items, *(added for name, added in changes if name != "()")):
                         yield from self.meanings(item) if not isinstance(item, Spread) else _OPEN
                 case Input(kind, path):
                     yield Input(kind, (*path, "*")) if len(path) < MAX_STEPS else ANYTHING
@@ -393,6 +395,8 @@ class Program:
             match callee:
                 case Path(root, steps) if (root, steps) in _GETTERS:
                     yield from self._got(call)
+                case Path("getattr", ()) if len(call.arguments) > 1:
+                    yield from self._indexed(call.arguments[0], call.arguments[1])
                 case Path() if callee.dotted in _SAME and call.arguments:
                     yield from self.meanings(call.arguments[0])
                 case Path(root, steps):
@@ -530,8 +534,8 @@ class _Walk:
         while self._queue and len(self._visits) < MAX_REACHED:
             function = self._queue.pop()
             module = self._home[function]
-            for expr in function.body:
-                self._visit(expr, module)
+            for expr, held in function.body:
+                self._visit(expr, module, held=held)
         return self._visits
 
     def _enter(self, function: Function) -> None:
@@ -539,8 +543,8 @@ class _Walk:
             self._seen.add(function)
             self._queue.append(function)
 
-    def _visit(self, root: Expr, module: Module) -> None:
-        held = isinstance(root, Object) and root.held
+    def _visit(self, root: Expr, module: Module, *, held: bool = False) -> None:
+        held = root.held if isinstance(root, Object) else held
         stack: list[tuple[Expr, Role]] = [(root, "held" if held else "value")]
         while stack:
             expr, role = stack.pop()
@@ -592,7 +596,8 @@ class _Walk:
 
     def _escape(self, value: Struct) -> None:
         """An object that goes elsewhere: its functions may be called there, with anything."""
-        for given in (*(entry.value for entry in value.made.entries), *(changed for _, changed in value.changes)):
+        changed = [given for name, given in value.changes if name != "()"]
+        for given in (*(entry.value for entry in value.made.entries), *changed):
             if isinstance(given, Function):
                 self._enter(given)
                 self._program.escaped.add(given)

@@ -451,8 +451,8 @@ class _Reader:
             self._target(left, made)
             return Mixed((), range_of(node))
         made = held(self.expr(right))
-        place = self._target(left, made)
-        return Mixed((place, made), range_of(node)) if place else made
+        self.at.run(made, held=True)
+        return self._target(left, made) or Mixed((), range_of(node))
 
     def _augmented(self, node: Node) -> Expr:
         left, right = part(node, "left"), part(node, "right")

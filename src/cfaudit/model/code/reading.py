@@ -11,7 +11,7 @@ from cfaudit.model.code.place import Text, inline
 from cfaudit.model.code.tree import UnreadableError
 from cfaudit.model.declarations import Declarations
 from cfaudit.model.functions import Function
-from cfaudit.nodes import Absent, Scalar, Seq, Span, Unknown, Value, parts_of, strings
+from cfaudit.nodes import Absent, Scalar, Span, Unknown, parts_of
 
 _SUFFIXES = {"nodejs": (".mjs", ".js", ".cjs", ".mts", ".ts"), "python": (".py",)}
 _IN_S3 = ("s3://", "http://", "https://")
@@ -71,16 +71,11 @@ def _entry(template: Declarations, function: Function) -> _Entry:
 
 def _inline(template: Declarations, function: Function) -> _Entry:
     value = function.at("Code.ZipFile")
-    parts = _lines(value) if isinstance(value, Seq) else parts_of(value)
+    parts = parts_of(value)
     if not any(isinstance(piece, str) and piece.strip() for piece in parts):
         raise UnreadableError("only deploy time knows its code")
     suffix = _suffixes(function, None)[0].replace(".mjs", ".js")
     return _Entry(inline(template.source, value.span, parts, f"index{suffix}"), "", _export(function))
-
-
-def _lines(value: Seq[Value]) -> tuple[str, ...]:
-    """Code that somebody wrote as a list of lines."""
-    return tuple(f"{text.text}\n" for text in strings(value) if isinstance(text, Scalar))
 
 
 def _suffixes(function: Function, path: str | None) -> tuple[str, ...]:

@@ -102,14 +102,14 @@ class Recognition:
 
     def of(self, root: str, steps: tuple[str | Call, ...], call: Call) -> Iterator[Found | Obscure]:
         """What calling ``root`` followed by ``steps`` is, if it goes to AWS."""
-        if root.startswith("@aws-sdk/"):
+        if steps[:1] == ("*",) or steps[-1:] == ("*",):
+            if is_sdk(root):
+                yield Obscure("a call whose name is computed")
+        elif root.startswith("@aws-sdk/"):
             yield from self._v3(root.removeprefix("@aws-sdk/"), steps, call)
         elif root == "aws-sdk" or root.startswith("aws-sdk/clients/"):
             service = root.partition("aws-sdk/clients/")[2]
-            if service != "all":
-                yield from self._v2((service, *steps) if service else steps, call)
-            else:
-                yield from self._v2(steps, call)
+            yield from self._v2((service, *steps) if service not in ("", "all") else steps, call)
         elif root == "boto3":
             yield from self._boto3(steps, call)
 
@@ -261,6 +261,11 @@ _IDENTIFIERS = {
     ("sqs", "Queue", "url"): "QueueUrl",
 }
 """What boto3 resources are made with, by the argument of the operations that it becomes."""
+
+
+def is_sdk(root: str) -> bool:
+    """Whether a package is an AWS SDK."""
+    return root in ("aws-sdk", "boto3", "botocore") or root.startswith(("@aws-sdk/", "aws-sdk/"))
 
 
 def is_harmless(package: str) -> bool:

@@ -20,8 +20,8 @@ class UnreadableError(Exception):
 class Scope:
     """Names and what is assigned to them.
 
-    ``changes`` are assignments to members of what a name holds; key ``[]``: an item is added, None: anything
-    may change.
+    ``changes`` are assignments to members of what a name holds; key ``[]``: an item is added, ``()``: it is given to
+    a call, None: anything may change.
     """
 
     parent: Scope | None
@@ -127,6 +127,13 @@ class Return(NamedTuple):
     branched: bool
 
 
+class Run(NamedTuple):
+    """An expression that a function evaluates; ``held``: its value only gets a name."""
+
+    expr: Expr
+    held: bool
+
+
 @dataclass(slots=True, eq=False)
 class Function:
     """``named`` ones run only when something refers to them, and so are no part of the code around them."""
@@ -135,7 +142,7 @@ class Function:
     scope: Scope
     at: Range
     parameters: list[str] = field(default_factory=list)
-    body: list[Expr] = field(default_factory=list)
+    body: list[Run] = field(default_factory=list)
     returns: list[Return] = field(default_factory=list)
     named: bool = False
     generator: bool = False
