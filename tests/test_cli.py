@@ -185,6 +185,21 @@ def test_parameter_files(tmp_path: Path) -> None:
     assert verdict("--params", "b.yaml", "--param", "Rotate=true") == "pass"
 
 
+def test_every_scenario_is_audited_on_its_own(tmp_path: Path) -> None:
+    text = (
+        "Parameters:\n  Env:\n    Type: String\n    Default: dev\nConditions:\n  IsProd: !Equals [!Ref Env, prod]\n"
+        "Resources:\n  Key:\n    Type: AWS::KMS::Key\n    Properties:\n      KeyPolicy: {}\n"
+        "      EnableKeyRotation: !If [IsProd, true, false]\n      Description: !Ref Env\n"
+    )
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    done = cfaudit("check", "s.yaml", "-f", "json", "--scenarios", "all", cwd=tmp_path)
+    verdicts = {
+        template["scenario"]: next(r["verdict"] for r in template["rules"] if r["id"] == "key-rotation-off")
+        for template in json.loads(done.stdout)["templates"]
+    }
+    assert verdicts == {"IsProd is false": "fail", "IsProd is true": "pass"}
+
+
 def test_config_is_found_and_checked(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "s.yaml").write_text(MINIMAL, encoding="utf-8")

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +22,7 @@ from cfaudit import __version__
 from cfaudit.checks import CHECKS
 from cfaudit.finding import Severity
 from cfaudit.nodes import NotTemplateError, TemplateError
-from cfaudit.pipeline import Settings, audit
+from cfaudit.pipeline import Settings, audits
 from cfaudit.profile import Config, find_config, load_config
 from cfaudit.report import Report, TemplateObject, report, template_object, unusable
 from cfaudit.rule import Rule, RuleError, load_categories, load_rules
@@ -67,6 +69,13 @@ class ProfileName(StrEnum):
     SERVERLESS = "serverless"
 
 
+class Scenarios(StrEnum):
+    """Which combinations of conditions are audited."""
+
+    DEFAULT = "default"
+    ALL = "all"
+
+
 class TemplateFormat(StrEnum):
     """How the reference template is written."""
 
@@ -98,6 +107,10 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception:  # a defect of ours must not look like a failed gate
+        traceback.print_exc()
+        print("cfaudit broke; this is a defect of cfaudit, not of the template", file=sys.stderr)
+        sys.exit(BROKE)
 
 
 def _version(value: bool) -> None:
@@ -137,6 +150,9 @@ def check(
     as_of: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day to judge life cycles by; default today.")
     ] = None,
+    scenarios: Annotated[
+        Scenarios, typer.Option(help="Default parameters, or each combination of conditions on its own.")
+    ] = Scenarios.DEFAULT,
     strict: Annotated[bool, typer.Option("--strict", help="Count what is unknown as not earned.")] = False,
     skip_non_templates: Annotated[
         bool, typer.Option("--skip-non-templates", help="Pass over named files that are not CloudFormation.")
@@ -153,6 +169,7 @@ def check(
         parameters={**(_parameter_file(params) if params else {}), **given},
         region=region,
         profile=profile.value,
+        every_scenario=scenarios is Scenarios.ALL,
     )
     run = _Run(base, gate, load_rules(CHECKS), strict=strict)
     for entry in inputs(paths):
@@ -197,14 +214,8 @@ class _Run:
             if skip and not may_be_template(text):
                 self.skipped += 1
                 return
-            settings = Settings(
-                as_of=self._settings.as_of,
-                parameters=self._settings.parameters,
-                region=self._settings.region,
-                profile=self._settings.profile,
-                config=self._config(entry.path),
-            )
-            audited = audit(text, name, settings, self._rules)
+            settings = replace(self._settings, config=self._config(entry.path))
+            audited = audits(text, name, settings, self._rules)
         except NotTemplateError as error:
             if skip:
                 self.skipped += 1
@@ -214,10 +225,11 @@ class _Run:
         except TemplateError as error:
             self._unusable(name, error)
             return
-        card = score(audited, self._categories, self._gate, strict=self._strict)
-        self._declared |= audited.template.document.parameters.entries.keys()
-        self.templates.append(template_object(card))
-        self._codes.add(BROKE if card.failed else 0 if card.held else 1)
+        for scenario in audited:
+            card = score(scenario, self._categories, self._gate, strict=self._strict)
+            self._declared |= scenario.template.document.parameters.entries.keys()
+            self.templates.append(template_object(card))
+            self._codes.add(BROKE if card.failed else 0 if card.held else 1)
 
     def _unusable(self, name: str, error: TemplateError) -> None:
         self.errors.append(error)

@@ -15,20 +15,24 @@ from cfaudit.load import load
 from cfaudit.model.template import Template, build
 from cfaudit.nodes import Diagnostic, Map, Scalar, Seq, Source, TemplateError, as_text
 from cfaudit.profile import DOMAIN_THRESHOLD, Config, Profile, load_profile
-from cfaudit.resolve import Scenario, resolve, scenarios
+from cfaudit.resolve import Scenario, every_scenario, resolve, scenarios
 from cfaudit.rule import Rule, load_rules
 from cfaudit.sources.local import beside
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to audit: ``parameters`` by name, the day, the region, the profile's name or ``auto``, and the gate."""
+    """How to audit: ``parameters`` by name, the day, the region, the profile's name or ``auto``, the configuration.
+
+    ``every_scenario`` audits each combination of conditions that any parameter values reach as a stack of its own.
+    """
 
     as_of: date
     parameters: Mapping[str, str] = field(default_factory=dict)
     region: str | None = None
     profile: str = "auto"
     config: Config = field(default_factory=Config)
+    every_scenario: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,27 @@ def audit(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None
     source = load(text, path)
     scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
     branches, notes = scenarios(source, scenario)
-    local = beside(path)
+    return _audit(source, branches, settings, rules, notes)
+
+
+def audits(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None = None) -> tuple[Audit, ...]:
+    """One audit, or one per scenario where ``settings`` ask for every one. Raises as ``audit`` does."""
+    if not settings.every_scenario:
+        return (audit(text, path, settings, rules),)
+    source = load(text, path)
+    scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
+    branches, notes = every_scenario(source, scenario)
+    return tuple(_audit(source, (branch,), settings, rules, notes) for branch in branches)
+
+
+def _audit(
+    source: Source,
+    branches: tuple[Scenario, ...],
+    settings: Settings,
+    rules: Iterable[Rule] | None,
+    notes: tuple[Diagnostic, ...],
+) -> Audit:
+    local = beside(source.path)
     templates = [build(resolve(source, branch), local) for branch in branches]
     profile, reason, matched = _profile(templates, settings)
     cases = tuple(

@@ -244,7 +244,7 @@ def template_object(card: Scorecard) -> TemplateObject:
         path=audit.source.path,
         profile=audit.profile.name,
         profile_reason=audit.profile_reason,
-        scenario="default",
+        scenario=_scenario(audit),
         as_of=audit.settings.as_of.isoformat(),
         verdict="error" if card.failed else "pass" if card.held else "fail",
         diagnostics=[_diagnostic(diagnostic) for diagnostic in audit.diagnostics],
@@ -261,6 +261,12 @@ def template_object(card: Scorecard) -> TemplateObject:
             readiness=_readiness(card),
         ),
     )
+
+
+def _scenario(audit: Audit) -> str:
+    """``IsProd is true`` for one scenario of several that are audited on their own, else ``default``."""
+    name = audit.template.document.scenario.name
+    return name if audit.settings.every_scenario and name else "default"
 
 
 def unusable(path: str, error: TemplateError, settings: Settings) -> TemplateObject:

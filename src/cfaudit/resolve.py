@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from cfaudit.nodes import (
     Absent,
@@ -54,17 +54,19 @@ PSEUDO_PARAMETERS = frozenset(
 _HOLE = re.compile(r"\$\{(!?)([^{}]*)\}")
 _DYNAMIC = re.compile(r"\{\{resolve:|\}\}")
 _INDEX = re.compile(r"[0-9]{1,9}\Z")
-_OTHER, _ANOTHER = "\0other", "\0another"
+_OTHER, _ANOTHER = _UNNAMED = "\0other", "\0another"
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What is assumed of deploy time: parameter values (text) and the truth of every condition it decides.
 
-    ``name`` is empty for the only scenario of a template whose conditions its parameters decide.
+    ``open`` names parameters whose default is not taken. ``name`` is empty for the only scenario of a template whose
+    conditions its parameters decide.
     """
 
     parameters: Mapping[str, str] = field(default_factory=dict)
+    open: frozenset[str] = frozenset()
     conditions: Mapping[str, bool] = field(default_factory=dict)
     region: str | None = None
     name: str = ""
@@ -90,33 +92,68 @@ class Document:
     globals: Map[Value]
 
 
-def scenarios(source: Source, scenario: Scenario) -> tuple[tuple[Scenario, ...], tuple[Diagnostic, ...]]:
+Scenarios: TypeAlias = tuple[tuple[Scenario, ...], tuple[Diagnostic, ...]]
+
+
+def scenarios(source: Source, scenario: Scenario) -> Scenarios:
     """The distinct combinations of conditions that undecided parameters can reach, given ``scenario``'s parameters.
 
     One scenario where everything is decided; at most ``MAX_SCENARIOS``, with a diagnostic when the bound cuts.
     """
+    return _enumerated(source, scenario, scenario)
+
+
+def every_scenario(source: Source, scenario: Scenario) -> Scenarios:
+    """The distinct combinations that any parameter values can reach; each with values that reach it.
+
+    Parameters that are given stay as they are; every other is free, whatever its default. Bounded as ``scenarios``.
+    """
+    free = _members(source.root.entries.get("Parameters")).keys() - scenario.parameters.keys()
+    return _enumerated(source, scenario, replace(scenario, open=frozenset(free)))
+
+
+def _enumerated(source: Source, scenario: Scenario, asked: Scenario) -> Scenarios:
     conditions = source.root.entries.get("Conditions")
     if not isinstance(conditions, Map):
         return (scenario,), ()
     names = _used_conditions(source, conditions)
-    base = _Conditions(source, conditions, scenario, {})
+    base = _Conditions(source, conditions, asked, {})
     if None not in [base.decide(name) for name in names]:
         return (replace(scenario, conditions=base.vector()),), ()
-    found: dict[tuple[bool | None, ...], dict[str, bool]] = {}
+    found: dict[tuple[bool | None, ...], tuple[dict[str, bool], dict[str, str]]] = {}
     cut = False
     bound = max(MAX_SCENARIOS, min(MAX_ASSIGNMENTS, MAX_DECISIONS // len(conditions.entries)))
     for count, assignment in enumerate(_assignments(base.candidates())):
         if count >= bound or len(found) >= MAX_SCENARIOS:
             cut = True
             break
-        vector = _Conditions(source, conditions, scenario, assignment).vector()
-        found.setdefault(tuple(vector.get(name) for name in names), vector)
+        vector = _Conditions(source, conditions, asked, assignment).vector()
+        values = _values(assignment) if asked.open else {}
+        found.setdefault(tuple(vector.get(name) for name in names), (vector, values))
     span = source.root.keys["Conditions"]
     message = f"only {len(found)} combinations of conditions were judged; there may be more"
     notes = (Diagnostic("warning", message, span, "decide conditions with --param NAME=VALUE"),) if cut else ()
-    vectors = tuple(found.values())
-    undecided = [name for name in names if len({vector.get(name) for vector in vectors}) > 1]
-    return tuple(replace(scenario, conditions=vector, name=_when(vector, undecided)) for vector in vectors), notes
+    undecided = [name for name in names if len({vector.get(name) for vector, _ in found.values()}) > 1]
+    branches = tuple(
+        replace(
+            scenario,
+            parameters={**scenario.parameters, **{name: text for name, text in values.items() if text not in _UNNAMED}},
+            open=frozenset(name for name, text in values.items() if text in _UNNAMED),
+            conditions=vector,
+            name=_when(vector, undecided),
+        )
+        for vector, values in found.values()
+    )
+    return branches, notes
+
+
+def _values(assignment: Mapping[_Hole, str]) -> dict[str, str]:
+    """The parameters' values of an assignment."""
+    return {hole[0].name: text for hole, text in assignment.items() if _is_parameter(hole)}
+
+
+def _is_parameter(hole: _Hole) -> TypeGuard[tuple[Deferred]]:
+    return len(hole) == 1 and isinstance(hole[0], Deferred) and hole[0].kind == "parameter"
 
 
 def _when(conditions: Mapping[str, bool], names: Iterable[str]) -> str:
@@ -223,10 +260,19 @@ class _Conditions:
 
     def _worth_trying(self, hole: _Hole, compared: tuple[str, ...]) -> tuple[str, ...]:
         allowed = self._allowed(hole)
+        default = self._default(hole)
+        if not allowed and default is not None:
+            other = () if default not in compared else (_OTHER,)
+            return (default, *(text for text in compared if text not in (default, _OTHER)), *other)
         if not allowed:
             return (_OTHER, *(text for text in compared if text != _OTHER))
         others = [text for text in allowed if text not in compared]
         return (*others[:1], *(text for text in allowed if text in compared))
+
+    def _default(self, hole: _Hole) -> str | None:
+        definition = self._parameters.get(hole[0].name) if _is_parameter(hole) else None
+        default = definition.entries.get("Default") if isinstance(definition, Map) else None
+        return as_text(default) if isinstance(default, Scalar) else None
 
     def _allowed(self, hole: _Hole) -> tuple[str, ...]:
         match hole:
@@ -431,7 +477,9 @@ class _Resolver:
         kind = _text(definition.entries.get("Type")) if isinstance(definition, Map) else ""
         default = definition.entries.get("Default") if isinstance(definition, Map) else None
         given = self.scenario.parameters.get(name)
-        text = given if given is not None else as_text(default) if isinstance(default, Scalar) else None
+        text = given
+        if given is None and isinstance(default, Scalar) and name not in self.scenario.open:
+            text = as_text(default)
         if kind.startswith("AWS::SSM::Parameter::Value"):
             return Unknown(span, (Deferred("dynamic", f"ssm:{text or name}"),))
         if text is None:

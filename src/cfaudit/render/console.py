@@ -214,22 +214,28 @@ def _template(sheet: _Sheet, template: TemplateObject, *, quiet: bool, verbose: 
 
 
 def _header(sheet: _Sheet, template: TemplateObject, card: ScorecardObject, *, quiet: bool) -> None:
-    sheet.put((template["path"], "bold"))
+    sheet.put((_name(template), "bold"))
     _verdict(sheet, template, card)
     if quiet:
         return
-    scenario = "" if template["scenario"] == "default" else f", scenario {template['scenario']}"
     profile = f"{template['profile']}: {template['profile_reason']}"
-    for label, text in (("profile", profile), ("as of", template["as_of"] + scenario)):
+    for label, text in (("profile", profile), ("as of", template["as_of"])):
         sheet.put(one_line(text), indent=2, label=((label, _DIM),), column=11)
     for line in template["diagnostics"]:
         said = f"{line['file']}:{line['line']}:{line['column']}: {one_line(line['message'])}"
         sheet.put(said, indent=2, label=((line["level"], "yellow"),), column=11)
 
 
+def _name(template: TemplateObject) -> str:
+    """The path, and the scenario where it is one of several."""
+    scenario = template["scenario"]
+    return template["path"] if scenario == "default" else f"{template['path']} ({scenario})"
+
+
 def _verdict(sheet: _Sheet, template: TemplateObject, card: ScorecardObject) -> None:
     verdict = template["verdict"]
-    sheet.put((verdict.upper(), _VERDICTS[verdict]), " · ", (grade_sentence(card), "bold"), f" · {counts(template)}")
+    word = "UNGATED" if card["gate"]["fail_on"] == "never" and verdict == "pass" else verdict.upper()
+    sheet.put((word, _VERDICTS[verdict]), " · ", (grade_sentence(card), "bold"), f" · {counts(template)}")
 
 
 def _findings(sheet: _Sheet, template: TemplateObject, *, verbose: bool) -> None:
@@ -484,4 +490,4 @@ def _summary(sheet: _Sheet, templates: Sequence[TemplateObject]) -> None:
         grade = grade_sentence(card) if card else "unusable"
         said = counts(template) if card else ""
         label = ((f"{template['verdict']:<5}  ", _VERDICTS[template["verdict"]]), f"{grade:<14}")
-        sheet.put(template["path"], (f"  {said}", _DIM), indent=2, label=label, column=25)
+        sheet.put(_name(template), (f"  {said}", _DIM), indent=2, label=label, column=25)
