@@ -118,6 +118,7 @@ def resource_classes(boto3: Path, name: str) -> dict[str, Json]:
         makes = {snake(method): action["resource"]["type"] for method, action in shape.get("actions", {}).items()
                  if "resource" in action}  # fmt: skip
         leads = {member: has["resource"]["type"] for member, has in shape.get("has", {}).items()}
+        leads |= {other: other for other in model["resources"]} if title == "Service" else {}
         for member, many in shape.get("hasMany", {}).items():
             collection = f"{title}.{snake(member)}"
             leads[snake(member)] = collection

@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+
 from rewrites import anonymous, dumped, parsed, renamed
 from stacks import AUDITED, ROOT, answers, reported, shipped
 

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from stacks import AUDITED, REFERENCE, ROOT
 
 from cfaudit import __version__
+from stacks import AUDITED, REFERENCE, ROOT
 
 MINIMAL = "Resources:\n  Key:\n    Type: AWS::KMS::Key\n    Properties:\n      KeyPolicy: {}\n"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -124,7 +123,7 @@ def test_the_verdict_is_the_worst_outcome(outcomes: tuple[Outcome, ...], verdict
     findings = tuple(Finding(outcome, "X", "", evidence) for outcome in outcomes)
     result = Result(rule("encrypted"), findings)
     assert result.verdict is verdict
-    assert replace(result, error="x").verdict is Verdict.ERROR
+    assert result._replace(error="x").verdict is Verdict.ERROR
     assert [finding.outcome for finding in result.of(Outcome.PASS)] == [o for o in outcomes if o is Outcome.PASS]
 
 

@@ -164,9 +164,6 @@ def test_rule_page_shows_the_fixtures() -> None:
 
 
 def test_rule_page_of_an_installed_rule_has_no_fixtures() -> None:
-    from dataclasses import replace
-
-    rotation = replace(
-        next(rule for rule in RULES if rule.id == "key-rotation-off"), path="/nowhere/rules/security/k.yaml"
-    )
+    shipped = next(rule for rule in RULES if rule.id == "key-rotation-off")
+    rotation = shipped._replace(path="/nowhere/rules/security/k.yaml")
     assert "fixtures" not in rule_page(rotation, CHECKS[rotation.check])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from fixture import FIXTURES, Fixture, fixtures, judge_text
 from rewrites import (
     Template,

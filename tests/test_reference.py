@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from rewrites import Template, anonymous, dumped, parsed, renamed
-from stacks import REFERENCE, answers, audited, reported, shipped
 
 from cfaudit.finding import Severity
 from cfaudit.score import Gate
+from rewrites import Template, anonymous, dumped, parsed, renamed
+from stacks import REFERENCE, answers, audited, reported, shipped
 
 TEXT = REFERENCE.read_text(encoding="utf-8")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from fixture import FIXTURES, Fixture, fixtures, judge
 
 from cfaudit.checks import CHECKS
 from cfaudit.finding import Outcome
 from cfaudit.rule import Rule, load_rules
+from fixture import FIXTURES, Fixture, fixtures, judge
 
 ALL = fixtures()
 

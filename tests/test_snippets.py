@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cfn_flip
+
 from stacks import ROOT, rules
 
 STUBS = ROOT / "rules" / "_stubs.yaml"

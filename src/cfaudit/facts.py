@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cfaudit.nodes import Span
 
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from cfaudit.model.template import Template
 
 
-@dataclass(frozen=True, slots=True)
-class External:
+class External(NamedTuple):
     """A thing the configuration says lives in another stack: a component's id, a resource type or a physical name."""
 
     kind: str
@@ -26,8 +24,7 @@ class External:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """Frozen context of one audit of one template under one scenario.
 
     ``matches`` holds, per component id of the profile's inventory, what fills it, or None; it is empty for a profile

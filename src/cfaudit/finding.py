@@ -82,8 +82,7 @@ class Finding:
             raise ValueError(f"a finding about {self.subject} has no evidence")
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """A rule and what its check found, or the error that stopped the check."""
 
     rule: Rule

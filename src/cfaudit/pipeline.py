@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import NamedTuple
 
 from cfaudit.checks import CHECKS
 from cfaudit.evaluate import Case, evaluate
@@ -35,8 +36,7 @@ class Settings:
     every_scenario: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(NamedTuple):
     """One template, evaluated: everything that scoring and reporting need. ``cases`` holds one entry per scenario."""
 
     source: Source

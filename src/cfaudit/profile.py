@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from cfaudit.facts import External
 from cfaudit.inventory import Component, components_of
@@ -16,8 +17,7 @@ SCREENING = ("sagemaker", "waf-fraud-control", "custom")
 DOMAIN_THRESHOLD = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """What a kind of stack is asked for. ``without`` are rules that only another profile's brief makes."""
 
     name: str

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TypeAlias, TypeGuard
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 from cfaudit.nodes import (
     Absent,
@@ -72,8 +72,7 @@ class Scenario:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A template under one scenario: every section resolved, inactive resources and outputs left out.
 
     ``inactive`` names the resources whose condition is false here; ``macros`` names the transforms whose effect the

@@ -10,11 +10,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TypeAlias, TypedDict
+from typing import NamedTuple, TypeAlias, TypedDict
 
 from cfaudit.finding import Severity
 from cfaudit.nodes import Call, Map, Node, Scalar, Seq, Span, TemplateError
@@ -45,8 +44,7 @@ class ArgumentError(ValueError):
         self.argument = argument
 
 
-@dataclass(frozen=True, slots=True)
-class Remedy:
+class Remedy(NamedTuple):
     """One way to close a gap. ``option`` is the plan it belongs to; ``snippet`` a YAML ``Resources`` map or None."""
 
     title: str
@@ -55,16 +53,14 @@ class Remedy:
     snippet: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A page that states the fact a rule rests on."""
 
     title: str
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One row of the catalogue; the README of rules/ says what each field is for."""
 
     id: str
@@ -88,8 +84,7 @@ class Rule:
     blocks_create: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Category:
+class Category(NamedTuple):
     """A row of the scorecard: its title and its weight in the overall score."""
 
     id: str

@@ -8,8 +8,8 @@ components, unweighted. https://github.com/ossf/scorecard#aggregate-score
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from typing import NamedTuple
 
 from cfaudit.finding import Finding, Outcome, Result, Severity, Verdict
 from cfaudit.pipeline import Audit
@@ -40,16 +40,14 @@ COMPLETENESS = "resource-completeness"
 INVENTORY_RULE = "missing-component"
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(NamedTuple):
     """What fails a build: findings of ``fail_on`` severity or worse (None: never), an overall below ``min_score``."""
 
     fail_on: Severity | None = Severity.CRITICAL
     min_score: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ComponentState:
+class ComponentState(NamedTuple):
     """One line of the inventory: present, missing, or None for what only deploy time knows or does not apply."""
 
     id: str
@@ -60,8 +58,7 @@ class ComponentState:
     matched_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class RuleScore:
+class RuleScore(NamedTuple):
     """What one rule earns of what it could, in weight units; ``cost`` in points of the overall score (0-100)."""
 
     result: Result
@@ -71,8 +68,7 @@ class RuleScore:
     cost: float
 
 
-@dataclass(frozen=True, slots=True)
-class CategoryScore:
+class CategoryScore(NamedTuple):
     """A row of the scorecard. ``score`` is 0-100 with one decimal, None unless ``status`` is "assessed"."""
 
     category: Category
@@ -83,8 +79,7 @@ class CategoryScore:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scorecard:
+class Scorecard(NamedTuple):
     """Everything the arithmetic says of one audit."""
 
     audit: Audit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -17,8 +16,7 @@ from cfaudit.rule import RULES, Plain, RuleError, table
 TABLE = RULES / "manual-steps.yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """Something no template can do.
 
     Needed by a resource of one of ``types`` (where the property at ``where[type]`` has one of ``values``) unless a

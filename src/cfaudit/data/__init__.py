@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -18,8 +17,7 @@ from typing import Literal, NamedTuple, NotRequired, TypedDict, cast
 HERE = Path(__file__).parent  # importlib.resources would cost 8 ms of a cold start
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """An IAM action: `dynamodb:PutItem`, whether a policy can name the resources it acts on, and their types."""
 
     name: str

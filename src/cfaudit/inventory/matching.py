@@ -8,8 +8,7 @@ function that runs as it, a log group by the function that writes to it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cfaudit.finding import Severity
 from cfaudit.inventory.facets import Facet, facets
@@ -22,8 +21,7 @@ TIERS = ("structure", "only", "name", "logical id", "description", "type", "sole
 
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
+class Component(NamedTuple):
     """One line of a profile's inventory.
 
     ``words`` are hints in names, most telling first; a name with a word of ``unless`` means something else.
@@ -43,8 +41,7 @@ class Component:
     rule: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """What fills a component: logical ids, the evidence that decided it, and whether a domain word was part of it."""
 
     component: Component
@@ -62,7 +59,7 @@ def components_of(rows: Mapping[str, Plain]) -> tuple[Component, ...]:
 
 
 def _component(name: str, fields: Plain) -> Component:
-    if not isinstance(fields, dict) or set(fields) - set(Component.__slots__):
+    if not isinstance(fields, dict) or set(fields) - set(Component._fields):
         raise RuleError(RULES / "profiles", 1, f"the component {name!r} has fields that no component has")
     structure = fields.get("structure")
     way = next(iter(structure.items())) if isinstance(structure, dict) else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cfaudit.model.declarations import Declarations, Edge, Resource
 from cfaudit.nodes import Absent, Map, Scalar, Seq, Unknown, Value
@@ -22,8 +22,7 @@ _QUERIES = re.compile(r"Metrics\.\d+\.Expression|EvaluationCriteria|ScheduledQue
 _CHOOSES = re.compile(r"\b(?:SEARCH\s*\(|SELECT\b)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """One metric that an alarm watches; ``path`` leads to the map that names it, empty for the alarm's own."""
 
     path: str
@@ -44,8 +43,7 @@ class Metric:
         return f"{self.path}.{name}" if self.path else name
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(NamedTuple):
     """An alarm on metrics or logs.
 
     ``queries`` choose what they watch by themselves, or cannot be read; ``queried`` are the resources they refer to.

@@ -7,7 +7,6 @@ makes of function events, and OpenAPI definitions written in the template all lo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from cfaudit.model.declarations import Declarations, Resource, descend
@@ -35,8 +34,7 @@ class Setting(NamedTuple):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Where properties stand: in a resource below ``prefix``, and in a section of SAM's Globals."""
 
     resource: Resource | None
@@ -75,8 +73,7 @@ def _stretch(key: Span, value: Value) -> Span:
     return key.to(value.span) if ordered else value.span
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
+class Api(NamedTuple):
     """An API that this template declares; ``kind`` is None when only deploy time knows the protocol.
 
     ``resource`` is None for an API that SAM makes of function events. ``complete`` says whether the template shows all
@@ -126,8 +123,7 @@ class Integration(NamedTuple):
     managed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """A method and a path of an API, ``/campaigns/{id}``; ``$connect`` or ``$default`` where a route key is that.
 
     ``api`` is the API's logical id, None for an API of another stack; ``resource`` declares the route, at
@@ -158,8 +154,7 @@ class Route:
 Maker: TypeAlias = Literal["stage", "deployment", "quick-create", "sam"]
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """A stage of an API.
 
     ``maker``: a resource of its own (SAM's APIs included), the ``StageName`` of a Deployment, the quick create of an
@@ -216,8 +211,7 @@ def _open(text: str) -> bool:
     return any(f"\x01{kind}|" in text for kind in ("parameter", "import", "dynamic", "function", "macro", "undefined"))
 
 
-@dataclass(frozen=True, slots=True)
-class Authorizer:
+class Authorizer(NamedTuple):
     """A Lambda, Cognito or JWT authorizer; ``managed`` says that SAM writes it, with its permission."""
 
     api: str | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cfaudit.model.api import (
     API_TYPES,
@@ -28,8 +28,7 @@ from cfaudit.model.routes import routes
 from cfaudit.nodes import Absent, Map, Scalar, Unknown, Value
 
 
-@dataclass(frozen=True, slots=True)
-class Apis:
+class Apis(NamedTuple):
     """The APIs of a template; routes and stages of another stack's API are among them, with ``api`` None."""
 
     declared: Mapping[str, Api]
@@ -135,7 +134,7 @@ def _stages(template: Declarations, declared: Mapping[str, Api]) -> Iterator[Sta
             case "AWS::ApiGatewayV2::Api" if not isinstance(resource.at("Target"), Absent):
                 below = Settings(overrides.get(resource.logical_id), "Stage.", None, resource.span)
                 stage = _stage(resource.logical_id, "http", resource, below, "quick-create")
-                yield replace(stage, name=Scalar("$default", resource.span))
+                yield stage._replace(name=Scalar("$default", resource.span))
     for api_ in declared.values():
         yield from _sam_stages(api_)
 

@@ -24,8 +24,7 @@ class Edge(NamedTuple):
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """A resource that is deployed under the scenario. ``span`` is its logical id's; ``body`` is all its attributes."""
 
     logical_id: str

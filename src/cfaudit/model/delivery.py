@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cfaudit.model.declarations import Declarations, Resource
 from cfaudit.nodes import Map, Part, Scalar, Unknown, Value, parts_of
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """An origin of a CloudFront distribution that is a declared bucket. ``path`` is the origin's in the distribution.
 
     ``access`` is how it signs its requests: as an origin access identity, by an origin access control, or not at all.

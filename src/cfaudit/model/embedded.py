@@ -82,8 +82,7 @@ class _Run(NamedTuple):
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(NamedTuple):
     """A text as it stands in a file; without runs it all stands at ``span``."""
 
     text: str

@@ -7,8 +7,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from cfaudit.model.declarations import Declarations, Resource, descend
 from cfaudit.nodes import Absent, Map, Scalar, Unknown, Value, truth
@@ -23,8 +22,7 @@ KeyKind: TypeAlias = Literal["customer", "managed", "none", "unknown"]
 _OPAQUE = frozenset({"condition", "function", "macro", "undefined", "missing"})
 
 
-@dataclass(frozen=True, slots=True)
-class AtRest:
+class AtRest(NamedTuple):
     """How a store encrypts what it holds. ``path`` is the property that decides it, or where that is missed.
 
     ``kind`` is the key's, or ``owned`` for a key that belongs to the service and is in no account, or ``off``.

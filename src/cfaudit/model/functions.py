@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cfaudit.model.declarations import Declarations, Resource, descend
 from cfaudit.model.iam import role_of
@@ -29,8 +29,7 @@ _RESPONSE_MODULE = re.compile(r"\bcfn-?response\b")
 """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-lambda-function-code-cfnresponsemodule.html"""
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """One environment variable of a function; ``span`` covers its name and value."""
 
     name: str
@@ -38,8 +37,7 @@ class Variable:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """A Lambda function. ``principal`` is the logical id of its role, or its own where SAM makes the role."""
 
     resource: Resource

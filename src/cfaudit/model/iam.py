@@ -41,8 +41,7 @@ RESOURCE_POLICIES = {
 """Types that hold a resource-based policy: the property that names what it guards (itself: empty), and the policy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One statement of a policy.
 
     ``holder`` is the resource the policy stands in; ``actions`` and ``resources`` are texts, known or partly known.
@@ -94,8 +93,7 @@ class Statement:
         return None if any(_may_match(element, action) for element in self.actions) else False
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """An Allow of one element of ``Action`` to one principal."""
 
     principal: Principal

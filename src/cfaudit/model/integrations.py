@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from cfaudit import data
@@ -72,8 +71,7 @@ _CARGO = frozenset(
 """Arguments that are sent along, in which nothing names what a call acts on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Integration:
+class Integration(NamedTuple):
     """What a Resource calls: ``lambda`` and ``invoke``, ``aws-sdk``'s ``dynamodb`` and ``updateItem``.
 
     ``service`` and ``operation`` are empty for an activity and for what only deploy time knows. ``version`` is the
@@ -144,8 +142,7 @@ class Act(NamedTuple):
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceCall:
+class ServiceCall(NamedTuple):
     """A call that a state makes; ``field`` is where it is written: empty, ``ItemReader`` or ``ResultWriter``."""
 
     integration: Integration

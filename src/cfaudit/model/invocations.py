@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from cfaudit.model.declarations import Declarations, Resource
@@ -100,8 +99,7 @@ def _with(function: str, qualifier: str | None) -> Target:
     return Target(function, qualifier or None, certain)
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(NamedTuple):
     """One ``AWS::Lambda::Permission``, or the one SAM makes for an event of a function.
 
     ``target`` is None for a function that this template does not declare or that only deploy time knows.

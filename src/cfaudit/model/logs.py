@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-loggroups
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cfaudit.model.declarations import Declarations, Resource
 from cfaudit.model.functions import FUNCTION_TYPES, Function
@@ -22,8 +22,7 @@ _NOT_CREATED = ("Events.", "DeploymentPreference.", "EventInvokeConfig.", "Funct
 """SAM makes resources of their own from these properties; the function does not wait for what they refer to."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogDestination:
+class LogDestination(NamedTuple):
     """Where a function logs: ``configured`` is its LoggingConfig.LogGroup, ``group`` the declared log group.
 
     Without a ``group``, ``candidates`` are declared ones that deploy time may turn out to be it.
@@ -50,7 +49,7 @@ def log_destinations(template: Declarations, functions: Mapping[str, Function]) 
     taken = {entry.group.logical_id for entry in found.values() if entry.group}
     loose = [group for group in named.values() if group.logical_id not in taken and _is_open(template, group)]
     return {
-        name: replace(entry, candidates=_candidates(entry, loose)) if loose and not entry.group else entry
+        name: entry._replace(candidates=_candidates(entry, loose)) if loose and not entry.group else entry
         for name, entry in found.items()
     }
 

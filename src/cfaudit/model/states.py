@@ -32,8 +32,7 @@ class Transition(NamedTuple):
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(NamedTuple):
     """One retrier. ``errors`` are the texts of ErrorEquals; ``max_attempts`` and the others are absent by default."""
 
     errors: tuple[Scalar | Unknown, ...]
@@ -46,8 +45,7 @@ class Retry:
         return _takes(self.errors, error)
 
 
-@dataclass(frozen=True, slots=True)
-class Catch:
+class Catch(NamedTuple):
     """One catcher and where it leads; ``next`` is None where it says nothing."""
 
     errors: tuple[Scalar | Unknown, ...]
@@ -92,8 +90,7 @@ class Comparison(NamedTuple):
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ChoiceRule:
+class ChoiceRule(NamedTuple):
     """One rule of a Choice: what it tests, and where it leads."""
 
     tests: tuple[Comparison, ...]
@@ -110,8 +107,7 @@ class Argument(NamedTuple):
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """A state. ``span`` is its name's; ``parent`` is the key of the Map or Parallel state around it.
 
     ``key`` is the name, or ``Parent/Name`` where the name is not the first of its kind; ``type`` is empty when it is

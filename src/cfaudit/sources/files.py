@@ -7,8 +7,8 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cfaudit.load import MAX_BYTES
 from cfaudit.nodes import Span, TemplateError
@@ -17,8 +17,7 @@ SUFFIXES = frozenset({".yaml", ".yml", ".json", ".template"})
 SKIPPED = frozenset({".git", ".venv", "node_modules", "__pycache__", ".aws-sam", ".serverless", ".tox"})
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """One input: the path as given, and whether it was named itself or found by a directory or a glob."""
 
     path: str

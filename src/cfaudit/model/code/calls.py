@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from cfaudit import data
@@ -20,6 +21,8 @@ from cfaudit.model.code.program import (
 from cfaudit.model.code.sdk import TARGETS, Found, Obscure, Recognition
 from cfaudit.model.code.tree import Call, Entry, Expr, Module, Range, Spread
 from cfaudit.nodes import Part, Reference, Span
+
+MAX_NESTED = 4
 
 _ELEMENTS: Mapping[str, tuple[ElementKind, str]] = {
     "Put": ("Put", "dynamodb:PutItem"),
@@ -75,10 +78,12 @@ class Calls:
                 return text
         return None
 
-    def of(self, root: str, steps: tuple[str | Call, ...], call: Call, span: Span) -> Iterator[SdkCall | Obscure]:
-        """What a call of something from outside calls at AWS."""
+    def of(
+        self, root: str, steps: tuple[str | Call, ...], call: Call, span: Span, *, unsure: bool
+    ) -> Iterator[SdkCall | Obscure]:
+        """What a call of something from outside calls at AWS; ``unsure``: it may be called on something else."""
         for found in self._recognition.of(root, steps, call):
-            yield found if isinstance(found, Obscure) else self._call(found, span)
+            yield found if isinstance(found, Obscure) else _unsure(self._call(found, span), unsure=unsure)
 
     def _call(self, found: Found, span: Span) -> SdkCall:
         known = data.sdk_operation(found.client, found.operation)
@@ -124,6 +129,7 @@ class Calls:
 
     def _flat(self, value: Struct, depth: int) -> Iterator[tuple[str | None, Expr | None, Range | None]]:
         """The entries of an object, those that it takes over from others included; None for what is not seen."""
+        self._program.stride()
         for entry in value.made.entries:
             if entry.key is not None:
                 yield entry.key, entry.value, entry.at
@@ -137,7 +143,7 @@ class Calls:
 
     def _spread(self, entry: Entry, depth: int) -> Iterator[tuple[str | None, Expr | None, Range | None]]:
         for value in self._program.meanings(entry.value):
-            if isinstance(value, Struct) and depth < 4:
+            if isinstance(value, Struct) and depth < MAX_NESTED:
                 yield from self._flat(value, depth + 1)
             elif not isinstance(value, Primitive):
                 yield None, None, None
@@ -205,8 +211,12 @@ class Calls:
                         elements.append(found)
         return tuple(elements), unsure
 
-    def _items(self, expr: Expr) -> Iterator[Expr | None]:
+    def _items(self, expr: Expr, depth: int = 0) -> Iterator[Expr | None]:
         """The items of a list, those that are added to it included; None for what is not seen."""
+        self._program.stride()
+        if depth > MAX_NESTED:
+            yield None
+            return
         values = self._program.meanings(expr)
         for value in values:
             if not isinstance(value, Items):
@@ -214,7 +224,7 @@ class Calls:
                 continue
             for item in value.made.items:
                 if isinstance(item, Spread):
-                    yield from self._items(item.value)
+                    yield from self._items(item.value, depth + 1)
                 else:
                     yield item
             for name, added in value.changes:
@@ -291,6 +301,13 @@ class Calls:
             return origins.get(_NAMES[action], UNKNOWN_ORIGIN)
         copies = known.service == "s3" and known.name in ("CopyObject", "UploadPartCopy") and action == "s3:GetObject"
         return UNKNOWN_ORIGIN if copies else target
+
+
+def _unsure(call: SdkCall, *, unsure: bool) -> SdkCall:
+    if not unsure:
+        return call
+    needs = tuple(need._replace(target=replace(need.target, open=True)) for need in call.needs)
+    return replace(call, target=replace(call.target, open=True), needs=needs)
 
 
 def _statement(origin: Origin) -> str | None:

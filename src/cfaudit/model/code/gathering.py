@@ -9,6 +9,7 @@ from cfaudit.model.code.calls import Calls
 from cfaudit.model.code.facts import SdkCall, Word
 from cfaudit.model.code.files import Files
 from cfaudit.model.code.program import (
+    ANYTHING,
     ENVIRONMENTS,
     HOLE,
     Anything,
@@ -71,7 +72,7 @@ class Gathering:
         """Fill the fields."""
         holes = next((text.holes for text in self.files.texts.values() if text.holes), ())
         self._calls = Calls(self.program, self.files.span, holes)
-        modules = {visit.module.path: visit.module for visit in self.visits}
+        modules = {module.path: module for module in (self.program.entry, *(visit.module for visit in self.visits))}
         self._sdks = {each.module for module in modules.values() for each in module.imports}
         self._sdks = {name for name in self._sdks if is_sdk(packages.head_of(name, dotted=self.program.dotted))}
         for module in modules.values():
@@ -179,9 +180,13 @@ class Gathering:
         for value in meanings:
             match value:
                 case Path(root, steps):
-                    self._outside(root, steps, call, module)
+                    self._outside(root, steps, call, module, unsure=ANYTHING in meanings)
+                    if root in packages.PURE_ROOTS and steps:
+                        self._hidden(call, module)
                 case Anything():
                     self._hidden(call, module)
+                    key = call.callee.key if isinstance(call.callee, Member) else ""
+                    self.unsure |= key not in packages.PURE_METHODS and not self._logs(call, ())
         if _logs_by_option(call):
             self.event_logs.append(self.files.span(call.at, module))
         if self._logs(call, meanings):
@@ -189,10 +194,10 @@ class Gathering:
             if any(self._whole(argument, direct=True) for argument in given):
                 self.event_logs.append(self.files.span(call.at, module))
 
-    def _outside(self, root: str, steps: tuple[str | Call, ...], call: Call, module: Module) -> None:
+    def _outside(self, root: str, steps: tuple[str | Call, ...], call: Call, module: Module, *, unsure: bool) -> None:
         """A call of something that is not the code's own."""
         span = self.files.span(call.at, module)
-        for found in self._calls.of(root, steps, call, span):
+        for found in self._calls.of(root, steps, call, span, unsure=unsure):
             if isinstance(found, Obscure):
                 self._open(found.what, call.at, module)
             else:
@@ -216,7 +221,7 @@ class Gathering:
         """A command of the SDK v3 that comes from elsewhere."""
         if isinstance(call.callee, Member) and call.callee.key == "send" and root.startswith("@aws-sdk/"):
             for value in self.program.meanings(call.arguments[0]) if call.arguments else ():
-                if isinstance(value, Anything):
+                if not (isinstance(value, Path) and value.root.startswith("@aws-sdk/")):
                     self._open("a command that is not told", call.at, module)
 
     def _hidden(self, call: Call, module: Module) -> None:
@@ -225,7 +230,6 @@ class Gathering:
             self.unsure = True
             return
         key = call.callee.key
-        self.unsure |= key not in packages.PURE_METHODS and not self._logs(call, ())
         methods = packages.CLIENT_METHODS_SNAKE if self.program.dotted else packages.CLIENT_METHODS
         if self._sdks and key in methods:
             self._open(f"a call of {key} on something unknown", call.at, module)
@@ -249,6 +253,7 @@ class Gathering:
 
         Not ``direct``: it is joined to a text, which in JavaScript shows nothing of an object.
         """
+        self.program.stride()
         if depth > MAX_LOGGED:
             return False
         if isinstance(expr, Joined):

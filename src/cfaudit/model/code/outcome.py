@@ -49,6 +49,7 @@ class Outcomes:
     def __init__(self, program: Program, visits: list[Visit]) -> None:
         self._program = program
         self._visits = visits
+        self._open: set[Object] = set()
 
     def _results(self, handler: Function) -> list[Return] | None:
         """Everything that may become the result; None where something else is given the callback."""
@@ -72,6 +73,7 @@ class Outcomes:
         return _merged([self._of(result.value, 0) for result in results if result.value is not None])
 
     def _of(self, expr: Expr, depth: int) -> Shape:
+        self._program.stride()
         if depth > MAX_DEPTH:
             return OPEN_SHAPE
         return _merged([self._meant(value, depth) for value in self._program.meanings(expr)])
@@ -89,6 +91,9 @@ class Outcomes:
         return OPEN_SHAPE
 
     def _object(self, value: Struct, depth: int) -> Shape:
+        if value.made in self._open:
+            return OPEN_SHAPE
+        self._open.add(value.made)
         parts: list[Shape] = []
         for entry in value.made.entries:
             if entry.key is not None:
@@ -101,6 +106,7 @@ class Outcomes:
             if name == "()":
                 continue
             parts.append(Shape({name: self._of(changed, depth + 1)}) if name is not None else OPEN_SHAPE)
+        self._open.discard(value.made)
         return _merged(parts)
 
     def is_constant(self, handler: Function) -> bool:
@@ -108,15 +114,20 @@ class Outcomes:
         found = self._results(handler)
         if found is None:
             return False
-        results = [result for result in found if not result.caught]
+        results = [result for result in found if not result.caught and not self._is_callback(result.value)]
         if len(results) > 1 and any(result.branched for result in results[:-1]):
             return False
         return all(
             result.value is None or (self._same(result.value, 0) and self._succeeds(result.value)) for result in results
         )
 
+    def _is_callback(self, expr: Expr | None) -> bool:
+        """``return callback(null, result)``: the call itself returns nothing."""
+        return isinstance(expr, Call) and any(_gives_back(value) for value in self._program.meanings(expr.callee))
+
     def _same(self, expr: Expr, depth: int) -> bool:
         """Whether an expression depends on nothing but the time."""
+        self._program.stride()
         if depth > MAX_DEPTH:
             return False
         match expr:

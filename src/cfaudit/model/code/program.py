@@ -32,6 +32,7 @@ from cfaudit.model.code.tree import (
     Spread,
     Text,
     This,
+    UnreadableError,
     children,
 )
 
@@ -39,7 +40,7 @@ MAX_MEANINGS = 24
 MAX_STEPS = 10
 MAX_DEPTH = 40
 MAX_ROUNDS = 4
-MAX_REACHED = 60_000
+MAX_STRIDES = 50_000
 HOLE = "_hole7f3c_"
 """Stands before the number of a hole in inline code, ``_hole7f3c_2_``: an identifier, should it be in no text."""
 
@@ -173,15 +174,24 @@ class Program:
     def __init__(self, load: Load, home: Home, entry: Module, *, dotted: bool) -> None:
         self._load = load
         self._home = home
-        self._entry_module = entry
+        self.entry = entry
         self.dotted = dotted
         self._memo: dict[Expr, tuple[Meaning, ...]] = {}
+        self._names: dict[tuple[Scope, str], tuple[Meaning, ...]] = {}
+        self._exporting: set[tuple[Module, str]] = set()
         self._pending: set[Expr] = set()
         self._depth = 0
         self.handler: Function | None = None
         self.sites: dict[Function, dict[Call, int]] = {}
         self._stands: dict[Expr, Module] = {}
+        self._strides = 0
         self.escaped: set[Function] = set()
+
+    def stride(self) -> None:
+        """One step on the way to an answer. Raises ``UnreadableError`` where there would be too many."""
+        self._strides += 1
+        if self._strides > MAX_STRIDES:
+            raise UnreadableError("its code is too tangled")
 
     # Meanings
 
@@ -192,6 +202,7 @@ class Program:
             return found
         if expr in self._pending or self._depth >= MAX_DEPTH:
             return _OPEN
+        self.stride()
         self._pending.add(expr)
         self._depth += 1
         several = tuple(dict.fromkeys(self._find(expr))) or (NOTHING,)
@@ -246,8 +257,16 @@ class Program:
         if scope is None:
             yield from self._global(name)
             return
-        changes = tuple(scope.changes.get(name.text, ()))
-        for value in self._assigned(scope.bindings[name.text]):
+        bound = scope, name.text
+        if bound not in self._names:
+            self._names[bound] = _OPEN
+            self._names[bound] = tuple(self._held(scope, name.text))
+        yield from self._names[bound]
+
+    def _held(self, scope: Scope, name: str) -> Iterator[Meaning]:
+        """What a name holds, with what is changed in it."""
+        changes = tuple(scope.changes.get(name, ()))
+        for value in self._assigned(scope.bindings[name]):
             match value:
                 case Struct(made, ()):
                     yield Struct(made, changes)
@@ -311,9 +330,15 @@ class Program:
         names = [root, *(step for step in steps if isinstance(step, str)), key]
         if not self.dotted or len(names) < len(steps) + 2:
             return None
-        return self._load(".".join(names), self._entry_module)
+        return self._load(".".join(names), self.entry)
 
-    def _entry(self, made: Object, changes: tuple[tuple[str | None, Expr], ...], key: str) -> Iterator[Meaning]:
+    def _entry(
+        self, made: Object, changes: tuple[tuple[str | None, Expr], ...], key: str, depth: int = 0
+    ) -> Iterator[Meaning]:
+        self.stride()
+        if depth > MAX_STEPS:
+            yield ANYTHING
+            return
         found = False
         for name, changed in changes:
             if name == "()":
@@ -330,7 +355,7 @@ class Program:
             elif entry.key is None and entry.computed is None:
                 for value in self.meanings(entry.value):
                     if isinstance(value, Struct):
-                        yield from self._entry(value.made, value.changes, key)
+                        yield from self._entry(value.made, value.changes, key, depth + 1)
                         found = True
                     elif value != NOTHING:
                         yield ANYTHING
@@ -339,15 +364,15 @@ class Program:
         if not found:
             yield ANYTHING
 
-    def _of_class(self, made: Class, key: str) -> Iterator[Meaning]:
+    def _of_class(self, made: Class, key: str, depth: int = 0) -> Iterator[Meaning]:
         bound = made.members.get(key)
         if bound:
             yield from self._assigned(bound)
             return
         parents = self.meanings(made.base) if made.base else ()
         for parent in parents:
-            if isinstance(parent, Kind):
-                yield from self._of_class(parent.made, key)
+            if isinstance(parent, Kind) and depth < MAX_STEPS:
+                yield from self._of_class(parent.made, key, depth + 1)
                 return
         yield ANYTHING
 
@@ -480,18 +505,23 @@ class Program:
                 return
         yield from self.exported(own, member)
 
-    def exported(self, module: Module, name: str, depth: int = 0) -> tuple[Meaning, ...]:
+    def exported(self, module: Module, name: str) -> tuple[Meaning, ...]:
         """What a module of the code's own exports under a name."""
+        asked = module, name
+        if asked in self._exporting:
+            return _OPEN
+        self._exporting.add(asked)
         found = [value for expr in module.exports.get(name, ()) for value in self.meanings(expr)]
         whole = [value for expr in module.exports.get("=", ()) for value in self.meanings(expr)]
         if name == "default" and not found and (whole or module.exports):
-            return tuple(whole) or (Space(module),)
-        for value in whole:
-            found += self._member(value, name)
-        if not found and depth < MAX_STEPS:
-            for star in module.starred:
-                inner = self._load(star.module, module)
-                found += self.exported(inner, name, depth + 1) if inner else _OPEN
+            found = list(whole) or [Space(module)]
+        else:
+            for value in whole:
+                found += self._member(value, name)
+        for star in module.starred if not found else ():
+            inner = self._load(star.module, module)
+            found += self.exported(inner, name) if inner else _OPEN
+        self._exporting.discard(asked)
         kept = [value for value in found if value != NOTHING]
         return tuple(kept or found) or _OPEN
 
@@ -506,6 +536,7 @@ class Program:
         for _ in range(MAX_ROUNDS):
             before = sum(len(sites) for sites in self.sites.values()), len(self.escaped), len(visits)
             self._memo.clear()
+            self._names.clear()
             visits = _Walk(self, self._home).run(start)
             if (sum(len(sites) for sites in self.sites.values()), len(self.escaped), len(visits)) == before:
                 break
@@ -531,7 +562,7 @@ class _Walk:
     def run(self, start: list[Function]) -> list[Visit]:
         for function in start:
             self._enter(function)
-        while self._queue and len(self._visits) < MAX_REACHED:
+        while self._queue:
             function = self._queue.pop()
             module = self._home[function]
             for expr, held in function.body:
@@ -551,6 +582,7 @@ class _Walk:
             if (expr, role) in self._visited:
                 continue
             self._visited.add((expr, role))
+            self._program.stride()
             self._visits.append(Visit(expr, module, role))
             self._discover(expr, role)
             stack.extend([(child, _role(expr, child, role)) for child in reversed(children(expr))])

@@ -212,6 +212,9 @@ class Recognition:
                 continue
             if kind is None or not isinstance(step, str):
                 return
+            if step == "meta" and rest[:1] == ("client",):
+                yield from self._client(service, rest[1:], call)
+                return
             if step == "batch_writer" and rest[1:] in (("put_item",), ("delete_item",), ("__enter__", "put_item"),
                                                        ("__enter__", "delete_item")):  # fmt: skip
                 yield Found(service, "BatchWriteItem", None, made)
@@ -223,7 +226,7 @@ class Recognition:
             if following is None:
                 return
             if isinstance(rest[0], Call):
-                made = (*made, *self._identifiers(service, following, rest[0]))
+                made = (*made, *self._identifiers(service, following, rest[0], dict(made)))
                 rest = rest[1:]
             title = following
 
@@ -242,9 +245,13 @@ class Recognition:
         elif step.startswith("wait_until") or step in ("get_available_subresources",):
             yield Obscure(step)
 
-    def _identifiers(self, service: str, title: str, made: Call) -> tuple[tuple[str, Expr], ...]:
+    def _identifiers(
+        self, service: str, title: str, made: Call, inherited: Mapping[str, Expr]
+    ) -> tuple[tuple[str, Expr], ...]:
+        """What a resource is made with; what it is taken from has told it a part of that."""
         kind = data.sdk_class(service, title)
         names = [_IDENTIFIERS.get((service, title, name), "") for name in kind.named] if kind else []
+        names = [name for name in names if name not in inherited]
         given = [(name, value) for name, value in zip(names, made.arguments, strict=False) if name]
         for entry in made.keywords.entries if made.keywords else ():
             name = _IDENTIFIERS.get((service, title, entry.key or ""), "")
@@ -257,6 +264,7 @@ _IDENTIFIERS = {
     ("s3", "Bucket", "name"): "Bucket",
     ("s3", "Object", "bucket_name"): "Bucket",
     ("s3", "Object", "key"): "Key",
+    ("s3", "ObjectSummary", "bucket_name"): "Bucket",
     ("sns", "Topic", "arn"): "TopicArn",
     ("sqs", "Queue", "url"): "QueueUrl",
 }
