@@ -5,13 +5,14 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_pri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from cfaudit.model.declarations import Declarations, Resource, descend
 from cfaudit.model.iam import action_matches
-from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, strings
+from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, parts_of, strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,23 @@ def _matches(elements: tuple[Scalar | Unknown, ...], action: str) -> bool | None
     if any(isinstance(element, Scalar) and action_matches(element.text, action) for element in elements):
         return True
     return None if any(isinstance(element, Unknown) for element in elements) else False
+
+
+_SERVICE = re.compile(r"([a-z0-9.-]+?)(?:\.(?:\*|[a-z]{2,3}(?:-[a-z]+)+-\d))?\.(?:amazonaws\.com(?:\.cn)?|\*)")
+
+
+def service_named(principal: Scalar | Unknown) -> str | None:
+    """The service that a principal names, without Region: ``logs.${AWS::Region}.amazonaws.com`` names ``logs``."""
+    text = "".join(part if isinstance(part, str) else "*" for part in parts_of(principal)).lower()
+    named = _SERVICE.fullmatch(text)
+    return named[1] if named else None
+
+
+def services_in(principal: Value) -> tuple[Scalar | Unknown, ...]:
+    """The service principals of a ``Principal`` element."""
+    return (
+        tuple(strings(principal.entries.get("Service", Absent(principal.span)))) if isinstance(principal, Map) else ()
+    )
 
 
 def statements(document: Value) -> Iterator[ResourceStatement | Unknown]:
