@@ -267,7 +267,7 @@ def breaks(template: Declarations, name: Name, given: Mapping[str, str], fallbac
     held = template.document.scenario
     if not any(_is_compared(template.source, name) for name in given):
         return True
-    asked = Scenario({**held.parameters, **given}, {}, held.region)
+    asked = Scenario(parameters={**held.parameters, **given}, region=held.region)
     for branch in scenarios(template.source, asked)[0]:
         condition = name.resource.attribute("Condition")
         active = not isinstance(condition, Scalar) or branch.conditions.get(condition.text) is not False
