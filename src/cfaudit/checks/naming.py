@@ -45,11 +45,12 @@ def valid_names(template: Template, facts: Facts) -> Iterator[Finding]:
     """No value that a parameter allows may make a physical name invalid.
 
     Names are read with their parameters left open. For each parameter of type String that is part of a name, values
-    that its AllowedPattern, AllowedValues, MinLength and MaxLength allow are tried: one for each character in each
-    place, the shortest and the longest; conditions are decided anew for each. What a name may be, AWS's API reference
-    says (characters, length, how it begins and ends). The finding shows one value that breaks a name. A name that is a
-    parameter's value as a whole is not judged: who gives the value gives the name. A parameter without any constraint,
-    one that Rules restrict, and a pattern that cannot be taken apart (look-arounds, back references) are unknown.
+    that its AllowedPattern, AllowedValues, MinLength and MaxLength allow are tried: one for each kind of character in
+    each place, the shortest and the longest; conditions are decided anew for each. What a name may be, AWS's API
+    reference says (characters, length, how it begins and ends). The finding shows one value that breaks a name. A name
+    that is a parameter's value as a whole is not judged: who gives the value gives the name. A parameter without any
+    constraint, one that Rules restrict, and a pattern that cannot be taken apart (look-arounds, back references) are
+    unknown.
     """
     held: dict[str, list[Name]] = {}
     for name in names(template):

@@ -218,6 +218,13 @@ class _Reader:
         return _plainest(letters + letters.swapcase()) if self.any_case else letters
 
 
+def _kinds(letters: str) -> str:
+    """One small letter, one capital, one digit, and every other character: no service tells more apart."""
+    kinds = (_LOWER, _UPPER, _DIGITS)
+    found = [next((letter for letter in letters if letter in kind), "") for kind in kinds]
+    return "".join(found) + "".join(letter for letter in letters if not any(letter in kind for kind in kinds))
+
+
 def _without(letters: str) -> str:
     return "".join(letter for letter in _ANY if letter not in letters)
 
@@ -254,11 +261,11 @@ class Values:
         return self.least <= len(text) <= self.most and any(_is(shape, text) for shape in self.shapes)
 
     def made(self) -> Iterator[str]:
-        """For each piece of each shape, and each character that may stand in it, texts with that character."""
+        """For each piece of each shape, and each kind of character that may stand in it, texts with such a one."""
         for shape in self.shapes:
             yield self._text(shape)
             for index, piece in enumerate(shape):
-                for letter in piece.letters if piece.most else "":
+                for letter in _kinds(piece.letters) if piece.most else "":
                     yield from self._with(shape, index, letter)
 
     def _with(self, shape: Shape, index: int, letter: str) -> Iterator[str]:
@@ -288,7 +295,7 @@ class Values:
 
 @lru_cache(maxsize=64)
 def texts(values: Values, like: str) -> tuple[str, ...]:
-    """Values of every kind: first those that resemble ``like``, then one for each character in each place."""
+    """Values of every kind: first those that resemble ``like``, then one for each kind of character in each place."""
     if values.listed:
         return values.listed
     tried = dict.fromkeys(chain(_variations(like), values.made()))
