@@ -88,7 +88,7 @@ def policies_apart(template: Template) -> Template:
     apart = {}
     for name, resource in template["Resources"].items():
         apart[name] = resource
-        if resource["Type"] == "AWS::IAM::Role" and isinstance(resource["Properties"].get("Policies"), list):
+        if resource["Type"] == "AWS::IAM::Role" and isinstance(resource.get("Properties", {}).get("Policies"), list):
             properties = dict(resource["Properties"])
             for index, policy in enumerate(properties.pop("Policies")):
                 if list(policy) == ["Fn::If"]:

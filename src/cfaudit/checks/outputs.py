@@ -60,10 +60,18 @@ def _is_echo(template: Template, name: str, resource: Resource) -> bool:
     path = NAME_PROPERTIES.get(resource.type, "")
     said = _node(template.source.root, "Outputs", name, "Value")
     own = _node(template.source.root, "Resources", resource.logical_id, "Properties", *path.split("."))
-    match said, own:
-        case Call("Ref", Scalar(one)), Call("Ref", Scalar(other)):
-            return one == other
-    return False
+    one, other = _sole_name(said), _sole_name(own)
+    return one is not None and one == other
+
+
+def _sole_name(node: Node | None) -> str | None:
+    """The name that a value consists of, as ``!Ref x`` or ``!Sub ${x}``."""
+    match node:
+        case Call("Ref", Scalar(name)):
+            return name
+        case Call("Fn::Sub", Scalar(text)) if text.startswith("${") and text.find("}") == len(text) - 1:
+            return text[2:-1].strip()
+    return None
 
 
 def _node(node: Node, *names: str) -> Node | None:
