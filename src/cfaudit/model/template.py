@@ -8,11 +8,15 @@ from functools import cached_property
 from cfaudit.model.alarms import Alarm, alarms
 from cfaudit.model.api import Route
 from cfaudit.model.apis import Apis, apis
+from cfaudit.model.code.facts import Code
+from cfaudit.model.code.reading import codes
 from cfaudit.model.declarations import Declarations, Resource, declared
 from cfaudit.model.functions import Function, custom_resource_functions, edge_functions, functions
 from cfaudit.model.iam import Principal, principals
 from cfaudit.model.invocations import Permission, by_function, permissions
 from cfaudit.model.logs import LogDestination, log_destinations
+from cfaudit.model.wires import Wiring
+from cfaudit.model.wiring import wiring
 from cfaudit.model.workflows import Workflow, workflows
 from cfaudit.resolve import Document
 from cfaudit.sources.local import NO_FILES, LocalFiles
@@ -84,6 +88,19 @@ class Template(Declarations):
     def workflows(self) -> Mapping[str, Workflow]:
         """Step Functions state machines by logical id."""
         return workflows(self)
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """The integration graph: who invokes, starts, publishes, reads, writes, encrypts and protects what."""
+        return wiring(self)
+
+    @cached_property
+    def code(self) -> Mapping[str, Code]:
+        """What the code of each function does, by logical id."""
+        try:
+            return codes(self, self.functions)
+        except ImportError:  # stands in until the code model is merged here
+            return {}
 
 
 def build(document: Document, local: LocalFiles = NO_FILES) -> Template:
