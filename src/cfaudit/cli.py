@@ -22,7 +22,7 @@ from cfaudit import __version__
 from cfaudit.checks import CHECKS
 from cfaudit.finding import Severity
 from cfaudit.nodes import NotTemplateError, TemplateError
-from cfaudit.pipeline import Settings, audits
+from cfaudit.pipeline import Settings, audit, audits
 from cfaudit.profile import Config, find_config, load_config
 from cfaudit.report import Report, TemplateObject, report, template_object, unusable
 from cfaudit.rule import Rule, RuleError, load_categories, load_rules
@@ -81,6 +81,13 @@ class TemplateFormat(StrEnum):
 
     YAML = "yaml"
     JSON = "json"
+
+
+class GraphFormat(StrEnum):
+    """How the integration graph is written."""
+
+    MERMAID = "mermaid"
+    DOT = "dot"
 
 
 class _StopError(Exception):
@@ -460,6 +467,34 @@ def _reference_path() -> Path:
     import cfaudit.reference as package
 
     return Path(package.__file__ or "").parent / "crowdfunding.yaml"
+
+
+@app.command()
+def graph(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A template, - for stdin.")],
+    format: Annotated[GraphFormat, typer.Option("--format", "-f", help="What to print.")] = GraphFormat.MERMAID,  # noqa: A002
+    profile: Annotated[ProfileName, typer.Option(help="What the stack is asked for.")] = ProfileName.AUTO,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="A parameter's value; repeatable.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="The region the stack is for, us-east-1 for example.")] = None,
+    as_of: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day to judge life cycles by; default today.")
+    ] = None,
+) -> None:
+    """Draw who invokes, starts, publishes, reads and writes what, with the gaps marked."""
+    from cfaudit.render.graph import draw, to_dot, to_mermaid
+
+    found = find_config(Path.cwd() if path == "-" else Path(path).resolve().parent)
+    settings = Settings(
+        as_of=as_of.date() if as_of else _today(),
+        parameters=_given(param or ()),
+        region=region,
+        profile=profile.value,
+        config=load_config(found, read(str(found))) if found else Config(),
+    )
+    drawing = draw(audit(read(path), "<stdin>" if path == "-" else path, settings))
+    sys.stdout.write(to_mermaid(drawing) if format is GraphFormat.MERMAID else to_dot(drawing))
 
 
 @app.command()

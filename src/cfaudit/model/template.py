@@ -15,6 +15,8 @@ from cfaudit.model.functions import Function, custom_resource_functions, edge_fu
 from cfaudit.model.iam import Principal, principals
 from cfaudit.model.invocations import Permission, by_function, permissions
 from cfaudit.model.logs import LogDestination, log_destinations
+from cfaudit.model.wires import Wiring
+from cfaudit.model.wiring import wiring
 from cfaudit.model.workflows import Workflow, workflows
 from cfaudit.resolve import Document
 from cfaudit.sources.local import NO_FILES, LocalFiles
@@ -91,6 +93,11 @@ class Template(Declarations):
     def workflows(self) -> Mapping[str, Workflow]:
         """Step Functions state machines by logical id."""
         return workflows(self)
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """The integration graph: who invokes, starts, publishes, reads, writes, encrypts and protects what."""
+        return wiring(self)
 
 
 def build(document: Document, local: LocalFiles = NO_FILES) -> Template:
