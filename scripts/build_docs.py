@@ -68,7 +68,7 @@ def screenful() -> str:
     """What the command that the README shows prints: the gravest findings and the scorecard."""
     command = [sys.executable, "-m", "cfaudit", *SHOWN]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    findings, _, rest = done.stdout.partition("\nMEDIUM ")
+    findings, _, rest = done.stdout.partition("\nHIGH ")
     scorecard = rest[rest.index("\nSCORECARD") : rest.index("\nREADINESS")]
     return f"{findings.rstrip()}\n…\n{scorecard.rstrip()}\n"
 
