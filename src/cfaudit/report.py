@@ -296,17 +296,17 @@ def _order(finding: FindingObject) -> tuple[int, str, int, str, int, str]:
 
 
 def _findings(card: Scorecard) -> Iterator[FindingObject]:
-    root = _project_root(card.audit.source.path)
+    named = _from_project_root(card.audit.source.path)
     for row in card.rules:
         if row.result.error is not None:
-            yield _crash(row, card.audit, root)
+            yield _crash(row, card.audit, named)
         failing = len(row.result.of(Outcome.FAIL))
         for finding in row.result.findings:
             cost = row.cost / failing if finding.outcome is Outcome.FAIL else 0.0
-            yield _finding(row.result, finding, card.audit, cost, root)
+            yield _finding(row.result, finding, card.audit, cost, named)
 
 
-def _finding(result: Result, finding: Finding, audit: Audit, cost: float, root: Path | None) -> FindingObject:
+def _finding(result: Result, finding: Finding, audit: Audit, cost: float, named: str) -> FindingObject:
     rule = result.rule
     severity = severity_of(result, finding)
     verdict = "info" if finding.outcome is Outcome.FAIL and severity is Severity.INFO else finding.outcome.value
@@ -329,14 +329,14 @@ def _finding(result: Result, finding: Finding, audit: Audit, cost: float, root: 
         waiver=None,
         cost=round_half_up(cost, "0.01"),
         evidence=[_evidence(item, index, audit) for index, item in enumerate(finding.evidence)],
-        fingerprint=_fingerprint(rule, finding, audit.source.path, root),
+        fingerprint=_fingerprint(rule, finding, named),
     )
 
 
-def _crash(row: RuleScore, audit: Audit, root: Path | None) -> FindingObject:
+def _crash(row: RuleScore, audit: Audit, named: str) -> FindingObject:
     message = f"cfaudit broke while judging {row.result.rule.id}: {row.result.error}"
     broken = Finding(Outcome.UNKNOWN, row.result.rule.id, message, (Evidence(audit.template.span, "not judged"),))
-    return {**_finding(row.result, broken, audit, 0.0, root), "verdict": "error"}
+    return {**_finding(row.result, broken, audit, 0.0, named), "verdict": "error"}
 
 
 def _evidence(item: Evidence, index: int, audit: Audit) -> EvidenceObject:
@@ -353,19 +353,18 @@ def _evidence(item: Evidence, index: int, audit: Audit) -> EvidenceObject:
     )
 
 
-def _project_root(path: str) -> Path | None:
-    """The nearest directory upwards that holds a ``cfaudit.yaml`` or ``.git``."""
-    directory = Path(path).resolve().parent
-    for candidate in (directory, *directory.parents):
+def _from_project_root(path: str) -> str:
+    """The path from the nearest directory upwards that holds a ``cfaudit.yaml`` or ``.git``, else as given."""
+    resolved = Path(path).resolve()
+    for candidate in resolved.parents:
         if (candidate / "cfaudit.yaml").exists() or (candidate / ".git").exists():
-            return candidate
-    return None
+            return resolved.relative_to(candidate).as_posix()
+    return Path(path).as_posix()
 
 
-def _fingerprint(rule: Rule, finding: Finding, path: str, root: Path | None) -> str:
+def _fingerprint(rule: Rule, finding: Finding, path: str) -> str:
     """16 hex digits that stay the same while lines move."""
-    named = Path(path).resolve().relative_to(root).as_posix() if root else Path(path).as_posix()
-    pieces = (rule.id, named, finding.logical_id or finding.subject, finding.property_path or "", finding.salient)
+    pieces = (rule.id, path, finding.logical_id or finding.subject, finding.property_path or "", finding.salient)
     return hashlib.sha256("\0".join(pieces).encode()).hexdigest()[:16]
 
 

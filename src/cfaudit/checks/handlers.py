@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome
@@ -41,8 +41,7 @@ _EVENT_KINDS = {
 """SAM's events of a function; those of APIs are routes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(NamedTuple):
     """What invokes a function.
 
     ``told``: its input says where it comes from; ``shaped``: its events have a form of AWS's own.

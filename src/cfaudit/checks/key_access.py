@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cfaudit.checks.permissions import listed
 from cfaudit.facts import Facts
@@ -31,8 +31,7 @@ _ASSUMED_KEY = "the policy of the key, which is not in this template, leaves its
 _ASSUMED_BUCKET = "objects are encrypted as the bucket's default says"
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     """Something encrypted, and the key."""
 
     resource: Resource
@@ -93,8 +92,7 @@ def _held(template: Template, services: Iterable[str]) -> list[tuple[str, list[_
 # Principals ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Right:
+class _Right(NamedTuple):
     """An action that a principal may use on something, the line that says so, and whether it names the thing."""
 
     action: str
@@ -224,8 +222,7 @@ def _lines(deciding: Iterable[Access]) -> list[Evidence]:
 # Services ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Publication:
+class _Publication(NamedTuple):
     """A line by which an AWS service publishes to something encrypted."""
 
     service: str

@@ -28,7 +28,7 @@ _READS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamo
 _TABLES = ("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable", "AWS::Serverless::SimpleTable")
 
 
-class _Writer(NamedTuple):
+class Writer(NamedTuple):
     """A principal whose writes are meant to be atomic, why that is assumed, and whether the reason is a strong one."""
 
     principal: Principal
@@ -55,7 +55,7 @@ def no_batch_write(
     transactions or atomic writes. Where they speak only of payments or a ledger, BatchWriteItem on two tables or more
     fails and on one is unknown. Policies that AWS wrote, and wildcards such as `dynamodb:*`, are not judged here.
     """
-    for writer in _writers(template, facts, role, function, words, hints):
+    for writer in writers(template, facts, role, function, words, hints):
         principal = writer.principal
         found = [
             (grant.statement, grant.action)
@@ -71,7 +71,7 @@ def no_batch_write(
         yield _batch_write(writer, found, held, certain)
 
 
-def _batch_write(writer: _Writer, found: list[tuple[Statement, Scalar]], held: list[str], certain: bool) -> Finding:
+def _batch_write(writer: Writer, found: list[tuple[Statement, Scalar]], held: list[str], certain: bool) -> Finding:
     principal, name = writer.principal, writer.principal.logical_id
     said = "which is neither atomic nor conditional and also deletes items"
     if not certain:
@@ -106,7 +106,7 @@ def _elements(principal: Principal, actions: Iterable[str]) -> list[Scalar | Unk
     return list(dict.fromkeys(found))
 
 
-def _without_batch(writer: _Writer) -> Finding:
+def _without_batch(writer: Writer) -> Finding:
     principal, name = writer.principal, writer.principal.logical_id
     writes = _elements(principal, ITEM_WRITES)
     more = [Evidence(element.span, _told(element)) for element in writes[1:]]
@@ -139,7 +139,7 @@ def transaction_writes(
     ConditionExpression on them needs nothing more. Grants under a condition count. A table of another stack is unknown
     unless the same statements grant one of the three on it.
     """
-    for writer in _writers(template, facts, role, function, words, hints):
+    for writer in writers(template, facts, role, function, words, hints):
         found = [
             _table_writes(template, writer, template.resources[table], evidence)
             for table, evidence in _concerned(template, facts, writer, tables).items()
@@ -154,7 +154,7 @@ def transaction_writes(
             yield replace(passed[0], message=message, salient="", evidence=(passed[0].evidence[0], *more))
 
 
-def _table_writes(template: Template, writer: _Writer, table: Resource, evidence: Evidence) -> Finding:
+def _table_writes(template: Template, writer: Writer, table: Resource, evidence: Evidence) -> Finding:
     """Whether the role may put, update or delete items of one table; ``evidence`` makes it one of the transaction."""
     principal, name = writer.principal, writer.principal.logical_id
     answers = {action: principal.allows(action, template, table, "") for action in ITEM_WRITES}
@@ -192,7 +192,7 @@ def _line(principal: Principal, template: Template, table: Resource, action: str
     return None
 
 
-def _elsewhere(template: Template, writer: _Writer) -> Iterator[Finding]:
+def _elsewhere(template: Template, writer: Writer) -> Iterator[Finding]:
     """Tables of other stacks that the role may write: fine where an item action is granted on them."""
     principal, name = writer.principal, writer.principal.logical_id
     found: dict[str, tuple[Scalar | Unknown, bool]] = {}
@@ -231,14 +231,14 @@ def _hole(element: Scalar | Unknown) -> str:
 # Who writes, and what ------------------------------------------------------------------------------------------------
 
 
-def _writers(
+def writers(
     template: Template, facts: Facts, role: str, function: str, words: tuple[str, ...], hints: tuple[str, ...]
-) -> Iterator[_Writer]:
+) -> Iterator[Writer]:
     """The principals whose writes are meant to be atomic: the profile's, then those that say so."""
     bound = _bound(template, facts, role, function)
     for name, principal in template.principals.items():
         if name in bound:
-            yield _Writer(principal, None, True, bound[name], True)
+            yield Writer(principal, None, True, bound[name], True)
             continue
         if not any(_writing(statement) for statement in principal.statements):
             continue
@@ -246,7 +246,7 @@ def _writers(
             reason = (_spoken_of(principal) if strong else None) or _named_so(template, principal, wanted)
             if reason:
                 assumed = (f"{name} is meant for atomic writes: {reason.note}",)
-                yield _Writer(principal, reason, strong, assumed, False)
+                yield Writer(principal, reason, strong, assumed, False)
                 break
 
 
@@ -318,7 +318,7 @@ def _split(text: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", text)]
 
 
-def _concerned(template: Template, facts: Facts, writer: _Writer, components: tuple[str, ...]) -> dict[str, Evidence]:
+def _concerned(template: Template, facts: Facts, writer: Writer, components: tuple[str, ...]) -> dict[str, Evidence]:
     """The declared tables of the transaction and the line that makes each one of them."""
     found: dict[str, Evidence] = {}
     principal = writer.principal

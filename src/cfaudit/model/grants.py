@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cfaudit.model.api import API_TYPES
 from cfaudit.model.arn import covers
@@ -73,8 +72,7 @@ def _from(wire: Wire, source: str, certain: bool) -> Wire:
     return Wire(wire.kind, source, wire.target, wire.span, "grant", wire.via, wire.service, wire.certain and certain)
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(NamedTuple):
     """A declared resource; ``begins`` is how its physical name begins as far as it is known, None without a name."""
 
     resource: Resource

@@ -11,7 +11,6 @@ https://docs.aws.amazon.com/kms/latest/developerguide/determining-access.html
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -55,8 +54,7 @@ class Access(NamedTuple):
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """One KMS action, through the service that holds the data (``sns``).
 
     ``source`` is what makes an AWS service act: an alarm, a rule, a bucket.

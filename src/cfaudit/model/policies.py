@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cfaudit.model.declarations import Declarations, Resource, descend
 from cfaudit.model.iam import action_matches
 from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, parts_of, strings
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceStatement:
+class ResourceStatement(NamedTuple):
     """One statement of a policy that belongs to a resource and so names its principals."""
 
     effect: Literal["Allow", "Deny"]

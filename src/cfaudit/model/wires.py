@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from cfaudit.nodes import Span
 
@@ -48,8 +48,7 @@ ACTING = frozenset({"invokes", "publishes", "sends", "starts"})
 """The kinds that make something happen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(NamedTuple):
     """One thing that one resource does to another.
 
     ``source`` is a logical id, or what this template does not declare and calls ``outside``: a service, an account.

@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-services.html
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cfaudit.model.declarations import descend
@@ -290,6 +289,6 @@ def _confirmed(found: list[Wire], broad: list[Wire]) -> Iterator[Wire]:
     for wire in found:
         if wire.way == "variable":
             may = (wire.kind, wire.source, wire.target) in allowed or (wire.kind, wire.source) in anything
-            yield replace(wire, certain=may)
+            yield wire._replace(certain=may)
         else:
             yield wire

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cfaudit.finding import Finding, Outcome, Result, Severity
 from cfaudit.model.declarations import Resource
@@ -83,8 +83,7 @@ _HIDDEN = frozenset({"AWS::IAM::Role", "AWS::Logs::LogGroup"})
 _UNDRAWN = frozenset({"assumes"})
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """A box: ``worst`` is the severity of its worst gap, ``gaps`` how many rules fail on it."""
 
     id: str
@@ -95,8 +94,7 @@ class Node:
     worst: Severity | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Arrow:
+class Arrow(NamedTuple):
     """A line from one box to another; ``style`` is solid, dotted for what is not certain, dashed to what is missing."""
 
     source: str
@@ -105,8 +103,7 @@ class Arrow:
     style: str
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(NamedTuple):
     """What is drawn, in the order of the template."""
 
     title: str
