@@ -177,27 +177,31 @@ def _covered(
     template: Template, element: Scalar | Unknown, candidates: tuple[_Candidate, ...], kind: WireKind
 ) -> Iterator[tuple[Resource, bool]]:
     """The resources of a service that an element covers, and whether it certainly does."""
-    for resource in _likely(template, element, candidates):
-        answer = covers(element, template, resource)
+    for resource, made_up in _likely(template, element, candidates):
+        answer = None if made_up else covers(element, template, resource)
         if answer or (answer is None and kind in ACTING):
             yield resource, bool(answer)
 
 
 def _likely(
     template: Template, element: Scalar | Unknown, candidates: tuple[_Candidate, ...]
-) -> Iterator[Resource]:
-    """The resources that an element may cover, by how their names begin: the full comparison costs much more."""
+) -> Iterator[tuple[Resource, bool]]:
+    """The resources that an element may cover, by how their names begin: the full comparison costs much more.
+
+    Whether text covers a name that CloudFormation makes up of the stack's name, only deploy time knows.
+    """
     if isinstance(element, Unknown) and element.mentions:
         held = {found.resource.logical_id for found in named(template, element)}
-        yield from (entry.resource for entry in candidates if entry.resource.logical_id in held)
+        yield from ((entry.resource, False) for entry in candidates if entry.resource.logical_id in held)
         return
-    text = rendered(element)
-    *_, (_, name) = islice(names_in(text), 2)
+    *_, (_, name) = islice(names_in(rendered(element)), 2)
     known = _OPEN.split(name, maxsplit=1)[0]
     if known == name:
         own = {resource.logical_id for resource in template.targets(element)}
-        yield from (entry.resource for entry in candidates if entry.resource.logical_id in own)
+        yield from ((entry.resource, False) for entry in candidates if entry.resource.logical_id in own)
         return
     for entry in candidates:
-        if entry.begins is None or entry.begins.startswith(known) or known.startswith(entry.begins):
-            yield entry.resource
+        if entry.begins is None:
+            yield entry.resource, bool(known) and entry.resource.type in NAME_PROPERTIES
+        elif entry.begins.startswith(known) or known.startswith(entry.begins):
+            yield entry.resource, False

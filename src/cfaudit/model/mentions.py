@@ -129,6 +129,7 @@ _SILENT = frozenset(
 _SKIPPED = frozenset(
     {
         "AccessPolicies",
+        "AdvancedEventSelectors",
         "AlarmDescription",
         "AlarmName",
         "Comment",
@@ -136,6 +137,10 @@ _SKIPPED = frozenset(
         "DefaultPolicy",
         "Description",
         "DisplayName",
+        "EventPattern",
+        "EventSelectors",
+        "FilterCriteria",
+        "FilterPolicy",
         "KeyPolicy",
         "Metadata",
         "Policies",
@@ -145,9 +150,10 @@ _SKIPPED = frozenset(
         "Tags",
     }
 )
-"""Properties in which nothing acts: prose, and policies."""
+"""Properties in which nothing acts: prose, policies, and what only chooses events."""
 
 _VARIABLES = ("Environment", "EnvironmentVariables", "Variables")
+_CARGO = ("Input", "InputTemplate", "InputTransformer", "Payload")
 _READ_ELSEWHERE = frozenset(
     {
         ("AWS::Lambda::EventSourceMapping", "EventSourceArn"),
@@ -274,7 +280,7 @@ def _wire(
     if kind is None:
         return None
     ends = (target.logical_id, source) if kind in ("encrypts", "protects") else (source, target.logical_id)
-    if resource.type in HANDS_ON:
+    if resource.type in HANDS_ON or any(name in _CARGO for name in path):
         way, certain = "hand-over", False
     elif _is_custom(resource.type):
         way, certain = ("custom resource", True) if path == ("ServiceToken",) else ("property", False)

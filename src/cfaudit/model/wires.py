@@ -42,7 +42,8 @@ Way: TypeAlias = Literal[
     "state",
     "variable",
 ]
-"""How the template says it. ``hand-over``: a parameter store entry or a nested stack is given the target's name."""
+"""How the template says it. ``hand-over``: the target's name is passed on, to a nested stack, the parameter store or
+as the input of something else."""
 
 ACTING = frozenset({"invokes", "publishes", "sends", "starts"})
 """The kinds that make something happen."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from cfaudit.model.api import Route
 from cfaudit.model.declarations import descend
 from cfaudit.model.functions import FUNCTION_TYPES
 from cfaudit.model.grants import grant_wires
@@ -111,18 +112,23 @@ def _function(template: Template, value: Scalar | Unknown) -> Iterator[str]:
 
 def _sam(template: Template) -> Iterator[Wire]:
     """SAM makes a trigger of each event; a schedule or pattern is a rule of its own that the template does not show."""
+    routed = {(route.logical_id, route.property_path) for route in template.routes if _invokes(route)}
     for resource in template.of("AWS::Serverless::Function", "AWS::Serverless::StateMachine"):
         kind: WireKind = "invokes" if resource.type in FUNCTION_TYPES else "starts"
         qualifier = sam_target(resource).qualifier if kind == "invokes" else None
         for event in sam_events(resource, *_EVENTS):
-            if event.type in ("Api", "HttpApi") and kind == "invokes":
-                continue  # a route
+            if (resource.logical_id, event.path) in routed:
+                continue
             source = _event_source(template, event)
             via, service = f"event {event.path.partition('.')[2]}", _EVENTS[event.type]
             yield Wire(kind, source, resource.logical_id, event.span, "event", via, service, qualifier=qualifier)
         if isinstance(resource.at("FunctionUrlConfig"), Map):
             span, via = resource.where("FunctionUrlConfig"), "its function URL"
             yield Wire("invokes", f"{resource.logical_id}Url", resource.logical_id, span, "event", via, "lambda")
+
+
+def _invokes(route: Route) -> bool:
+    return route.integration is not None and route.integration.target is not None
 
 
 def _event_source(template: Template, event: Event) -> str:
