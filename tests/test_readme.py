@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 
-from stacks import ROOT
+from stacks import ROOT, rules
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -24,6 +24,15 @@ def test_screenful_is_real() -> None:
     assert len(shown) > 20
     for line in shown:
         assert line in printed, line
+
+
+def test_documents_name_rules_that_exist() -> None:
+    known = {rule.id for rule in rules()}
+    for name in ("docs/seed-differences.md", "CONTRIBUTING.md"):
+        table = [line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+        for line in table:
+            for cell in line.split("|")[3:4]:
+                assert set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", cell)) <= known, line
 
 
 def test_make_targets_and_links_exist() -> None:

@@ -61,7 +61,10 @@ class Diagnostic(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A known value; a null has no text. ``text`` is its text as written (``2012-10-17`` is text); ``kind`` is YAML's or JSON's reading."""
+    """A known value: its text as written (``2012-10-17`` is text), and YAML's or JSON's reading of its kind.
+
+    A null has no text.
+    """
 
     text: str
     span: Span

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from cfaudit.checks.unseen import unseen
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
 from cfaudit.model.declarations import Resource
 from cfaudit.model.functions import FUNCTION_TYPES
 from cfaudit.model.states import texts
 from cfaudit.model.template import Template
-from cfaudit.model.unseen import unseen
 from cfaudit.nodes import Absent, Scalar, Seq, Span, Unknown, Value
 
 GROUP = "AWS::Cognito::UserPoolGroup"

@@ -66,7 +66,7 @@ def _stub(function: Function, code: Code, asked: list[_Ask]) -> Finding:
         message = f"{name} is a stub: it answers every call with the same success and uses nothing of {used}"
         note = "reads no variable, calls nothing, returns a constant"
         return about(Outcome.FAIL, message, note, more=given)
-    done = "does work" if not code.idle else "answers by what it is asked"
+    done = "answers by what it is asked" if code.idle else "reads a variable, loads an SDK or calls something"
     uses = [Evidence(word.span, f"reads {word.text}") for word in code.variables[:1]]
     uses += [Evidence(call.span, f"calls {call.service}:{call.operation}") for call in code.calls[:1]]
     return about(Outcome.PASS, f"the code of {name} {done}", "its code", more=uses)
@@ -247,7 +247,7 @@ def _logged(template: Template, function: Function, route: str, evidence: Eviden
         message = f"{name} logs the whole event of {route}; whether its log group masks all that is private is unknown"
     elif lines:
         outcome = Outcome.FAIL
-        message = f"{name} logs the whole event of {route}, with the caller's tokens, address and body"
+        message = f"{name} logs the whole event of {route}, with all that its callers send"
     else:
         outcome, message = Outcome.PASS, f"{name} logs no whole event"
     lines = lines or [Evidence(code.span, "its code")]

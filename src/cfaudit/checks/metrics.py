@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cfaudit.checks.unseen import unseen
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome
 from cfaudit.model.functions import FUNCTION_TYPES
 from cfaudit.model.reliance import boundaries
 from cfaudit.model.template import Template
-from cfaudit.model.unseen import unseen
 from cfaudit.nodes import Scalar
 
 _FILTER = "AWS::Logs::MetricFilter"

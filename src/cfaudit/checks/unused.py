@@ -73,12 +73,12 @@ def service_use(
         functions, workflows = template.functions_of.get(name, ()), machines.get(name, [])
         if name in limits or not (functions or workflows):
             continue
-        exempt = support + (deliveries if workflows or any(_delivers(template, f) for f in functions) else ())
+        exempt = support + (deliveries if any(_delivers(template, f) for f in functions) else ())
         held = _held(principal, exempt)
         if held:
             uses = [_of_function(template, function, fetched, frozenset(held)) for function in functions]
             uses += [_of_workflow(workflow) for workflow in workflows]
-            runners = [each.logical_id for each in (*functions, *workflows)]
+            runners = [each.logical_id for each in functions] + [each.logical_id for each in workflows]
             yield _compared(principal, runners, held, uses, _others(template, principal))
 
 
@@ -132,7 +132,7 @@ def _of_function(template: Template, function: Function, fetched: tuple[str, ...
         doubt = doubt or f"not all that the calls of {name} need is known"
     if not isinstance(function.at("Layers"), Absent):
         doubt = doubt or f"a layer of {name} may call more"
-    if code.http and held.intersection(fetched):
+    if code.http and (held.intersection(fetched) or "AWS_ACCESS_KEY_ID" in code.words):
         doubt = doubt or f"{name} may be answered by an extension over HTTP"
     return _Use(frozenset(used), doubt, code.span)
 
@@ -174,7 +174,7 @@ def _others(template: Template, principal: Principal) -> str:
 def _is_trusted(statement: Statement) -> bool:
     """Whether a trust policy's statement names nobody but Lambda and Step Functions."""
     named = statement.principal.entries if isinstance(statement.principal, Map) else {}
-    services = [text for text in strings(named.get("Service", Absent(statement.span)))]
+    services = strings(named.get("Service", Absent(statement.span)))
     return set(named) == {"Service"} and all(_is_runner(text) for text in services)
 
 

@@ -177,7 +177,8 @@ def naming(template: Template, value: Scalar | Unknown, service: str, types: tup
         return Naming.ELSEWHERE if any(_of_another(resource) for resource in mentioned) else Naming.OTHER
     if given(value):
         return Naming.ELSEWHERE if _may_be_of(told(value), service) else Naming.OTHER
-    if isinstance(value, Unknown) and any(isinstance(part, Deferred) and part.kind == "missing" for part in value.parts):
+    parts = value.parts if isinstance(value, Unknown) else ()
+    if any(isinstance(part, Deferred) and part.kind == "missing" for part in parts):
         return Naming.ANYTHING if _may_be_of(told(value), service) else Naming.OTHER
     return _literal(told(value), service)
 
