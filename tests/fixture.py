@@ -35,7 +35,9 @@ class Fixture:
     def template(self) -> Path:
         """The template itself; a fixture may be a folder with a template, a configuration and code."""
         if self.path.is_dir():
-            return next(path for path in sorted(self.path.iterdir()) if path.stem == "template" and path.suffix != ".gaps")
+            return next(
+                path for path in sorted(self.path.iterdir()) if path.stem == "template" and path.suffix != ".gaps"
+            )
         return self.path
 
     @property

@@ -149,7 +149,9 @@ def behind_mapping(template: Template) -> Template:
 def refs_as_subs(template: Template) -> Template:
     """``Ref`` and ``Fn::GetAtt`` of text as ``Fn::Sub``."""
     lists = {
-        name for name, held in template.get("Parameters", {}).items() if "List" in held["Type"] or "Comma" in held["Type"]
+        name
+        for name, held in template.get("Parameters", {}).items()
+        if "List" in held["Type"] or "Comma" in held["Type"]
     }
 
     def change(value: Any) -> Any:

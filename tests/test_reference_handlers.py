@@ -190,7 +190,9 @@ def platform(node_modules: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     services = Services()
     threading.Thread(target=services.serve_forever, daemon=True).start()
     moto_url = "http://{}:{}".format(*moto.get_host_and_port())
-    urlopen(Request(f"{moto_url}/moto-api/reset", method="POST")).close()  # its state is the process's, not the server's
+    urlopen(
+        Request(f"{moto_url}/moto-api/reset", method="POST")
+    ).close()  # its state is the process's, not the server's
     topic = boto3.client("sns", endpoint_url=moto_url, region_name=REGION, **CREDENTIALS).create_topic(Name="deadlines")
     environment = {
         "PATH": os.environ["PATH"],

@@ -50,16 +50,29 @@ def told(wires: tuple[Wire, ...]) -> list[tuple[str, str, str, bool]]:
         ("Type: AWS::SNS::Subscription, Properties: {TopicArn: !Ref Topic, Endpoint: !Ref Live}", "Topic", "property"),
         ("Type: AWS::SNS::Subscription, Properties: {TopicArn: !Ref Where, Endpoint: !Ref Live}", "T", "property"),
         ("Type: AWS::Lambda::Url, Properties: {TargetFunctionArn: !Ref F}", "T", "property"),
-        ("Type: AWS::Lambda::EventSourceMapping, Properties: {EventSourceArn: !Ref Where, FunctionName: work-f}",
-         "T", "mapping"),
-        ("Type: AWS::Logs::SubscriptionFilter, Properties: {LogGroupName: !Ref Logs, DestinationArn: !GetAtt F.Arn}",
-         "Logs", "property"),
+        (
+            "Type: AWS::Lambda::EventSourceMapping, Properties: {EventSourceArn: !Ref Where, FunctionName: work-f}",
+            "T",
+            "mapping",
+        ),
+        (
+            "Type: AWS::Logs::SubscriptionFilter, Properties: {LogGroupName: !Ref Logs, DestinationArn: !GetAtt F.Arn}",
+            "Logs",
+            "property",
+        ),
         ("Type: Custom::Thing, Properties: {ServiceToken: !GetAtt F.Arn}", "T", "custom resource"),
         ("Type: AWS::Unheard::Of, Properties: {Deep: [{Handler: !GetAtt F.Arn}]}", "T", "property"),
-        ("Type: AWS::Unheard::Of, Properties: {Arn: 'arn:aws:lambda:eu-west-1:1:function:work-f:live'}",
-         "T", "property"),
-        ("Type: AWS::Lambda::Permission, Properties: {FunctionName: !Ref F, Action: 'lambda:InvokeFunction',"
-         " Principal: s3.amazonaws.com}", "s3.amazonaws.com", "permission"),
+        (
+            "Type: AWS::Unheard::Of, Properties: {Arn: 'arn:aws:lambda:eu-west-1:1:function:work-f:live'}",
+            "T",
+            "property",
+        ),
+        (
+            "Type: AWS::Lambda::Permission, Properties: {FunctionName: !Ref F, Action: 'lambda:InvokeFunction',"
+            " Principal: s3.amazonaws.com}",
+            "s3.amazonaws.com",
+            "permission",
+        ),
     ],
 )
 def test_triggers(trigger: str, source: str, way: str) -> None:
@@ -80,7 +93,7 @@ def test_triggers(trigger: str, source: str, way: str) -> None:
     [
         "Type: AWS::Logs::LogGroup, Properties: {LogGroupName: !Sub '/aws/lambda/${F}'}",
         "Type: AWS::CloudWatch::Alarm, Properties: {Dimensions: [{Name: FunctionName, Value: !Ref F}]}",
-        "Type: AWS::CloudWatch::Dashboard, Properties: {DashboardBody: !Sub '{\"a\": \"${F}\"}'}",
+        'Type: AWS::CloudWatch::Dashboard, Properties: {DashboardBody: !Sub \'{"a": "${F}"}\'}',
         "Type: AWS::Unheard::Of, Properties: {Description: !Sub 'for ${F}', Tags: [{Key: f, Value: !Ref F}]}",
         "Type: AWS::Unheard::Of, Properties: {Name: work-f}",
         "Type: AWS::Events::Rule, Properties: {EventPattern: {resources: [!GetAtt F.Arn]}}",

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -115,6 +113,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception:  # a defect of ours must not look like a failed gate
+        import traceback
+
         traceback.print_exc()
         print("cfaudit broke; this is a defect of cfaudit, not of the template", file=sys.stderr)
         sys.exit(BROKE)
@@ -315,6 +315,8 @@ def _output(entry: str) -> tuple[Format, Path]:
 
 def _write(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
+    import tempfile
+
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(
@@ -354,9 +356,7 @@ def _rendered(result: Report, format_: Format) -> str:
 def _console(result: Report, view: _View) -> str:
     from cfaudit.render.console import render as render_console
 
-    return render_console(
-        result, width=_width(), color=_color(), quiet=view.quiet, verbose=view.verbose
-    )
+    return render_console(result, width=_width(), color=_color(), quiet=view.quiet, verbose=view.verbose)
 
 
 def _width() -> int:
@@ -506,5 +506,3 @@ def schema(
     if name not in ("report", "config"):
         raise _StopError(f"there is no schema {name!r}; there are report and config")
     sys.stdout.write(path.read_text(encoding="utf-8"))
-
-

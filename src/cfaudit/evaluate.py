@@ -6,7 +6,6 @@ that holds in some says when.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, combinations
@@ -30,6 +29,8 @@ def _result(cases: Sequence[Case], rule: Rule, check: Check) -> Result:
     try:
         found = [tuple(check(template, facts, **rule.arguments)) for template, facts in cases]
     except Exception as error:  # the one place that must survive a defect of ours: it becomes ERROR, and exit 3
+        import traceback
+
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
         return Result(rule, (), f"{type(error).__name__}: {error} ({place})")

@@ -107,9 +107,7 @@ def _facts(profile: Profile, matches: Mapping[str, Match | None], settings: Sett
     )
 
 
-def _profile(
-    templates: list[Template], settings: Settings
-) -> tuple[Profile, str, list[Mapping[str, Match | None]]]:
+def _profile(templates: list[Template], settings: Settings) -> tuple[Profile, str, list[Mapping[str, Match | None]]]:
     """The profile that applies, why, and its components' matches per scenario."""
     chosen = settings.config.profile if settings.profile == "auto" and settings.config.profile else settings.profile
     if chosen != "auto":

@@ -109,9 +109,7 @@ def score(audit: Audit, categories: Iterable[Category], gate: Gate, *, strict: b
         overall = round_half_up(sum((row.score or 0.0) * row.category.weight for row in assessed) / total)
     share = {row.category.id: 100 * row.category.weight / total / row.possible for row in assessed}
     rules = tuple(_rule(result, *earned[result.rule.id], share) for result in audit.results)
-    return Scorecard(
-        audit, components, rules, rows, overall, grade(overall), gate, _held(audit.results, gate, overall)
-    )
+    return Scorecard(audit, components, rules, rows, overall, grade(overall), gate, _held(audit.results, gate, overall))
 
 
 def round_half_up(value: float, places: str = "0.1") -> float:

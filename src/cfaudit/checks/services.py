@@ -108,8 +108,7 @@ def _substituted(
     if not facts.requires(component) and not facts.elsewhere(component=component):
         return
     places = [
-        (grant.action.span, f"granted to {grant.principal.logical_id}")
-        for grant in grants(template, substitutes)
+        (grant.action.span, f"granted to {grant.principal.logical_id}") for grant in grants(template, substitutes)
     ]
     bound = facts.bound(template, screener)
     if bound:

@@ -52,5 +52,3 @@ def _open(path: str) -> str:
 
 def _salient(value: Value) -> str:
     return value.text if isinstance(value, Scalar) else ""
-
-

@@ -20,7 +20,6 @@ from cfaudit.rule import RULES, Plain, RuleError
 TIERS = ("structure", "only", "name", "logical id", "description", "type", "sole")
 
 
-
 class Component(NamedTuple):
     """One line of a profile's inventory.
 

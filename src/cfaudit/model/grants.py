@@ -165,8 +165,10 @@ def _of(service: str, action: str) -> Iterator[WireKind]:
 def _is_wild(element: Scalar | Unknown) -> bool:
     """Whether an element covers whatever there is: ``*``, ``arn:aws:lambda:*:*:function:*``."""
     text = rendered(element)
-    return text.rpartition("/")[2].rpartition(":")[2].strip("*") == "" and "*" in text and not (
-        isinstance(element, Unknown) and element.references
+    return (
+        text.rpartition("/")[2].rpartition(":")[2].strip("*") == ""
+        and "*" in text
+        and not (isinstance(element, Unknown) and element.references)
     )
 
 

@@ -267,9 +267,7 @@ def service_in(resource_type: str) -> str:
     return pieces[1].lower() if len(pieces) == 3 and pieces[0] == "AWS" else ""
 
 
-def _wire(
-    resource: Resource, source: str, path: tuple[str, ...], value: Scalar | Unknown, found: Named
-) -> Wire | None:
+def _wire(resource: Resource, source: str, path: tuple[str, ...], value: Scalar | Unknown, found: Named) -> Wire | None:
     """What naming a resource at a path means."""
     target = found.resource
     if ".".join(path) == NAME_PROPERTIES.get(resource.type):
