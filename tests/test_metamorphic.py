@@ -41,7 +41,7 @@ SEEN: dict[str, set[str]] = {
 def test_shipped_stack(path: Path, rewrite: str) -> None:
     template = REWRITES[rewrite](parsed(path.read_text(encoding="utf-8")))
     exempt = SEEN["same"] | SEEN.get(rewrite, set())
-    other = {answer for answer in answers(reported(dumped(template), "rewritten.json")) if answer[0] not in exempt}
+    other = {answer for answer in answers(reported(dumped(template), str(path.with_name("rewritten.json")))) if answer[0] not in exempt}
     assert other == {answer for answer in answers(shipped(path)) if answer[0] not in exempt}
 
 
@@ -50,14 +50,14 @@ def test_renamed(tmp_path: Path) -> None:
         template = parsed(path.read_text(encoding="utf-8"))
         names = anonymous(template)
         back = {new: old for old, new in names.items()}
-        other = answers(reported(dumped(renamed(template, names)), "renamed.json"))
+        other = answers(reported(dumped(renamed(template, names)), str(path.with_name("renamed.json"))))
         mapped = {(rule, verdict, back.get(subject, subject)) for rule, verdict, subject in other}
         assert {a for a in mapped if a[0] not in SEEN["same"]} == {
             a for a in answers(shipped(path)) if a[0] not in SEEN["same"]
         }
 
 
-# cfn-flip 1.3.0 turns `0123` into 83 and drops duplicates, and takes no unknown tags (it drops them); such fixtures have no twin.
+# cfn-flip 1.3.0 turns `0123` into 83 and drops duplicates and unknown tags; fixtures with such have no twin.
 FLIPPED = [
     fixture
     for fixture in fixtures()
