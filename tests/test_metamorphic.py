@@ -41,7 +41,8 @@ SEEN: dict[str, set[str]] = {
 def test_shipped_stack(path: Path, rewrite: str) -> None:
     template = REWRITES[rewrite](parsed(path.read_text(encoding="utf-8")))
     exempt = SEEN["same"] | SEEN.get(rewrite, set())
-    other = {answer for answer in answers(reported(dumped(template), str(path.with_name("rewritten.json")))) if answer[0] not in exempt}
+    report = reported(dumped(template), str(path))
+    other = {answer for answer in answers(report) if answer[0] not in exempt}
     assert other == {answer for answer in answers(shipped(path)) if answer[0] not in exempt}
 
 
@@ -50,7 +51,7 @@ def test_renamed(tmp_path: Path) -> None:
         template = parsed(path.read_text(encoding="utf-8"))
         names = anonymous(template)
         back = {new: old for old, new in names.items()}
-        other = answers(reported(dumped(renamed(template, names)), str(path.with_name("renamed.json"))))
+        other = answers(reported(dumped(renamed(template, names)), str(path)))
         mapped = {(rule, verdict, back.get(subject, subject)) for rule, verdict, subject in other}
         assert {a for a in mapped if a[0] not in SEEN["same"]} == {
             a for a in answers(shipped(path)) if a[0] not in SEEN["same"]
