@@ -31,7 +31,7 @@ def main() -> None:
         (folder / "r.yaml").write_text(run(cfaudit, "reference", cwd=folder), encoding="utf-8")
         verdict = run(cfaudit, "check", "r.yaml", "--fail-on", "low", "--quiet", "--as-of", "2026-11-22", cwd=folder)
         rules = run(cfaudit, "rules", cwd=folder).splitlines()[-1]
-        print(f"{wheel.name}: {rules.split(';')[0]}; its own reference: {verdict.splitlines()[0]}")
+        print(f"{wheel.name}: {rules.split(';')[0]}; its own reference: {verdict.splitlines()[1]}")
 
 
 if __name__ == "__main__":

@@ -183,7 +183,8 @@ def check(
         run.take(entry, skip=skip_non_templates or not entry.named)
     run.check_parameters(given)
     if run.skipped:
-        print(f"skipped {run.skipped} that {_are(run.skipped)} no CloudFormation template", file=sys.stderr)
+        files = "file that is" if run.skipped == 1 else "files that are"
+        print(f"skipped {run.skipped} {files} no CloudFormation template", file=sys.stderr)
     for error in run.errors:
         print(_caret(error), file=sys.stderr)
     if not (len(run.templates) == 1 and run.errors):
@@ -262,10 +263,6 @@ class _View:
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self.quiet, self.verbose = quiet, verbose
-
-
-def _are(count: int) -> str:
-    return "file is" if count == 1 else "files are"
 
 
 def _today() -> date:
@@ -436,12 +433,15 @@ def _list_rules(word: str, category: str | None, severity: str | None) -> None:
 @app.command()
 def explain(rule: Annotated[str, typer.Argument(metavar="RULE", help="A rule's id.")]) -> None:
     """Print the page of one rule."""
+    from difflib import get_close_matches
+
     from cfaudit.render.markdown import rule_page
-    from cfaudit.rule import nearest
 
     held = {name: row for row in load_rules(CHECKS) for name in (row.id, *row.aliases)}
     if rule not in held:
-        raise _StopError(f"there is no rule {rule!r}; {nearest(rule, held)}")
+        close = get_close_matches(rule, held, 3, 0.5)
+        known = f"did you mean {' or '.join(map(repr, close))}?" if close else "'cfaudit rules' lists them all"
+        raise _StopError(f"there is no rule {rule!r}; {known}")
     row = held[rule]
     page = rule_page(row, CHECKS[row.check])
     if sys.stdout.isatty():

@@ -121,7 +121,8 @@ def _profile(templates: list[Template], settings: Settings) -> tuple[Profile, st
     if len(core) >= DOMAIN_THRESHOLD:
         return profile, count, matched
     profile = load_profile("serverless")
-    reason = f"only {count}, {DOMAIN_THRESHOLD} would make it one"
+    few = f"only {count}; {DOMAIN_THRESHOLD} would make it one"
+    reason = few if core else "nothing speaks of a crowdfunding platform, the one kind of stack with an inventory"
     return profile, reason, _matched(templates, profile, settings)
 
 

@@ -164,10 +164,11 @@ def around(workflow: Workflow, state: State) -> Iterator[State]:
 def caught_tasks(template: Template, facts: Facts) -> Iterator[Finding]:
     """Every Task state must have a Catch, or stand in a Map or Parallel state that has one.
 
-    A Task that only runs after something failed, and that no other Task but only a Fail state follows, passes: the
-    execution fails either way. The finding names the state that failures of the workflow's other tasks lead to, or its
-    Fail state; where there is none, it is of medium severity. A Catch for some errors only counts. A definition that
-    stands elsewhere, or a Catch that only deploy time knows, is unknown.
+    A Task that a Catch leads to and that ends the execution passes. So does one that only runs after something
+    failed, and that no other Task but only a Fail state follows: the execution fails either way. The finding names the
+    state that failures of the workflow's other tasks lead to, or its Fail state; where there is none, it is of medium
+    severity. A Catch for some errors only counts. A definition that stands elsewhere, or a Catch that only deploy time
+    knows, is unknown.
     """
     yield from unreadable(template)
     for workflow in readable(template):
@@ -193,6 +194,9 @@ def _caught(workflow: Workflow, state: State, handler: State | None) -> Finding:
             within = "" if holder is state else f", in {holder.name}"
             message = f"failures of {name} are caught{within}"
             return about(Outcome.PASS, workflow, message, holder.where("Catch"), salient=state.key)
+    if _is_handler(workflow, state):
+        message = f"{name} is itself what failures lead to"
+        return about(Outcome.PASS, workflow, message, state.span, salient=state.key)
     if _runs_to_fail(workflow, state):
         message = f"{name} runs only after a failure, and a Fail state follows"
         return about(Outcome.PASS, workflow, message, state.span, salient=state.key)
@@ -204,6 +208,12 @@ def _caught(workflow: Workflow, state: State, handler: State | None) -> Finding:
     message += f" and not in {handler.name}"
     more = (Evidence(handler.span, f"the {kind} that failures can lead to"),)
     return about(Outcome.FAIL, workflow, message, state.span, salient=state.key, more=more)
+
+
+def _is_handler(workflow: Workflow, state: State) -> bool:
+    """Whether a Catch leads to the state and nothing comes after it."""
+    caught = (workflow.caught_by(catch, holder) for holder in workflow.states.values() for catch in holder.catches)
+    return state.end is True and any(target is state for target in caught)
 
 
 def _runs_to_fail(workflow: Workflow, state: State) -> bool:
