@@ -47,11 +47,11 @@ def _is_inline(function: Function) -> bool:
 
 def _entry(template: Declarations, function: Function) -> _Entry:
     """Where the code starts. Raises ``UnreadableError`` that says why nobody here can read it."""
+    if _is_inline(function):
+        return _inline(template, function)
     own = function.resource.attribute("Metadata.cfaudit.code")
     if isinstance(own, Scalar):
         return _local(template, function, own.text)
-    if _is_inline(function):
-        return _inline(template, function)
     match function.at("PackageType"), function.at("Code.ImageUri"):
         case (Scalar("Image"), _) | (_, Scalar() | Unknown()):
             raise UnreadableError("its code is a container image")
