@@ -108,7 +108,10 @@ EDITS: dict[str, tuple[Callable[[Resources], None], set[str]]] = {
     "no web ACL": (without("WebAclAssociation"), {"missing-web-acl"}),
     "no access logs": (without("ApiStage", "AccessLogSetting"), {"api-without-access-logs"}),
     "key goes": (attribute_gone("DataKey", "DeletionPolicy"), {"key-deleted-data-retained"}),
-    "dead letters lost": (without("DeadlineFunction", "DeadLetterConfig"), {"async-without-dlq", "unused-service-grants"}),
+    "dead letters lost": (
+        without("DeadlineFunction", "DeadLetterConfig"),
+        {"async-without-dlq", "unused-service-grants"},
+    ),
     "own log key": (without("PaymentLogs", "KmsKeyId"), {"log-group-without-key"}),
     "stub": (changed("PaymentFunction", Code={"ZipFile": STUB}), set()),
 }
