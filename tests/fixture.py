@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from cfaudit.config import Config, load_config
 from cfaudit.finding import Result
+from cfaudit.fleet import catalogue
 from cfaudit.pipeline import Settings, audit
-from cfaudit.profile import Config, load_config
 from cfaudit.rule import Rule
 
 ROOT = Path(__file__).parent.parent
@@ -87,7 +88,7 @@ def judge_text(fixture: Fixture, rule: Rule, text: str) -> Result:
     """What one rule makes of another text in the place of a fixture."""
     options = _PARSER.parse_args(fixture.arguments)
     beside = fixture.template.parent / "cfaudit.yaml"
-    config = load_config(beside, beside.read_text(encoding="utf-8")) if beside.exists() else Config()
+    config = load_config(beside, beside.read_text(encoding="utf-8"), catalogue()) if beside.exists() else Config()
     settings = Settings(
         as_of=options.as_of,
         parameters=dict(pair.split("=", 1) for pair in options.param),

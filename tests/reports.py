@@ -43,7 +43,7 @@ def template(text: str, path: str = "stack.yaml", gate: Gate | None = None) -> T
     try:
         audited = audit(text, path, settings, rules())
     except TemplateError as error:
-        return unusable(path, error, settings)
+        return unusable(path, error, settings.as_of)
     return template_object(score(audited, load_categories(), gate or Gate()))
 
 

@@ -13,9 +13,11 @@ from jsonschema import Draft202012Validator
 
 import cfaudit
 from cfaudit import report as objects
+from cfaudit.config import SCREENING, load_config
 from cfaudit.finding import Severity, Verdict
+from cfaudit.fleet import catalogue
 from cfaudit.nodes import TemplateError
-from cfaudit.profile import PROFILES, SCREENING, load_config, load_profile
+from cfaudit.profile import PROFILES
 from cfaudit.report import Report, report
 from cfaudit.rule import ACTIONS, OPTIONS
 from cfaudit.score import GRADES
@@ -143,15 +145,33 @@ GOOD = (
     "external: []",
     "external:\n- {component: user-pool, reason: the login team's}\n- {type: 'AWS::S3::Bucket', reason: central}",
     "external: [{name: shared-topic, reason: central}]",
+    "profile: production",
+    "rules: {no-mfa: off, untraced-api: high}",
+    "{fail_on: never, min_score: 80.5}",
+    "environments: {prod: {Suffix: prod, Count: 3}}",
+    "waivers: [{rule: no-mfa, reason: the login team's, until: '2027-03-31', resource: Pool, template: 'a/*'}]",
+    "waivers: []",
 )
 BAD = (
+    "rules: [no-mfa]",
+    "rules: {no-mfa: grave}",
+    "fail_on: info",
+    "min_score: 101",
+    "min_score: high",
+    "environments: {prod: [x]}",
+    "environments: {prod: {Suffix: [x]}}",
+    "waivers: {rule: no-mfa}",
+    "waivers: [no-mfa]",
+    "waivers: [{rule: no-mfa}]",
+    "waivers: [{reason: because}]",
+    "waivers: [{rule: no-mfa, reason: ''}]",
+    "waivers: [{rule: no-mfa, reason: because, til: '2027-03-31'}]",
     "[]",
     "unknown: 1",
     "profile: fancy",
     "profile: [serverless]",
     "screening: magic",
     "bind: [campaigns-table]",
-    "bind: {no-such-component: Projects}",
     "bind: {campaigns-table: [Projects]}",
     "external: {component: user-pool, reason: x}",
     "external: [user-pool]",
@@ -169,20 +189,37 @@ def valid(text: str) -> bool:
 
 @pytest.mark.parametrize("text", GOOD)
 def test_good_configurations(text: str) -> None:
-    load_config(Path("cfaudit.yaml"), text)
+    load_config(Path("cfaudit.yaml"), text, catalogue())
     assert valid(text)
 
 
 @pytest.mark.parametrize("text", BAD)
 def test_bad_configurations(text: str) -> None:
     with pytest.raises(TemplateError):
-        load_config(Path("cfaudit.yaml"), text)
+        load_config(Path("cfaudit.yaml"), text, catalogue())
     assert not valid(text)
 
 
 def test_the_configuration_names_what_there_is() -> None:
     fields = CONFIG["properties"]
-    assert fields["profile"]["enum"] == [*PROFILES, "auto"]
+    assert fields["profile"]["anyOf"][0]["enum"] == ["auto", *PROFILES]
     assert fields["screening"]["enum"] == list(SCREENING)
-    inventory = [component.id for component in load_profile("crowdfunding").components]
-    assert fields["bind"]["propertyNames"]["enum"] == inventory
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("bind: {no-such-component: Projects}", "no component", "known are"),
+        ("bind: {campaign-table: Projects}", "no component", "campaigns-table"),
+        ("rules: {no-mfaa: off}", "no rule 'no-mfaa'", "did you mean 'no-mfa'?"),
+        ("rules: {zzz: off}", "no rule 'zzz'", "'cfaudit rules'"),
+        ("waivers: [{rule: no-mfa, reason: x, until: soon}]", "'soon' is no day", "2027-03-31"),
+        ("profle: auto", "'profle' is no key", "did you mean 'profile'?"),
+    ],
+)
+def test_what_is_misspelt_gets_the_nearest_right_word(text: str, said: str, hint: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        load_config(Path("cfaudit.yaml"), text, catalogue())
+    assert said in str(caught.value)
+    assert hint in caught.value.hint
+    assert caught.value.span.line == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,10 +34,11 @@ _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Outcome(Enum):
-    """What one finding says of its subject."""
+    """What one finding says of its subject; waived is a fail that somebody answers for."""
 
     FAIL = "fail"
     UNKNOWN = "unknown"
+    WAIVED = "waived"
     PASS = "pass"
 
 
@@ -46,6 +48,7 @@ class Verdict(Enum):
     ERROR = "error"
     FAIL = "fail"
     UNKNOWN = "unknown"
+    WAIVED = "waived"
     PASS = "pass"
     NOT_APPLICABLE = "n/a"
 
@@ -58,12 +61,30 @@ class Evidence(NamedTuple):
     text: str | None = None
 
 
+class Waiver(NamedTuple):
+    """Somebody's word that the findings of some rules are accepted, why, and through which day (None: for good).
+
+    It covers the findings of one resource where ``resource`` is set, those whose primary evidence starts on one line
+    where ``line`` is, of templates whose path from the configuration's folder matches ``template`` where that is set,
+    and otherwise of the whole template. ``span`` is where it stands.
+    """
+
+    rules: tuple[str, ...]
+    reason: str
+    until: date | None
+    span: Span
+    resource: str | None = None
+    line: int | None = None
+    template: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One answer about one subject.
 
     ``subject`` is a logical id or a component's id; ``evidence`` is never empty and its first member is the primary
-    place. ``salient`` is the value the fingerprint includes; ``severity`` overrides the rule's for gate and sorting.
+    place. ``salient`` is the value the fingerprint includes; ``severity`` overrides the rule's for gate and sorting;
+    ``waiver`` is what covers a waived one.
     """
 
     outcome: Outcome
@@ -76,6 +97,7 @@ class Finding:
     severity: Severity | None = None
     assumed: tuple[str, ...] = ()
     when: str | None = None
+    waiver: Waiver | None = None
 
     def __post_init__(self) -> None:
         if not self.evidence:
@@ -91,7 +113,7 @@ class Result(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """ERROR, else FAIL before UNKNOWN before PASS, else NOT APPLICABLE."""
+        """ERROR, else FAIL before UNKNOWN before WAIVED before PASS, else NOT APPLICABLE."""
         if self.error is not None:
             return Verdict.ERROR
         outcomes = {finding.outcome for finding in self.findings}
@@ -108,6 +130,7 @@ class Result(NamedTuple):
 _VERDICTS = (
     (Outcome.FAIL, Verdict.FAIL),
     (Outcome.UNKNOWN, Verdict.UNKNOWN),
+    (Outcome.WAIVED, Verdict.WAIVED),
     (Outcome.PASS, Verdict.PASS),
 )
 

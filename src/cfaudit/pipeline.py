@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import NamedTuple
 
 from cfaudit.checks import CHECKS
+from cfaudit.config import Config
 from cfaudit.evaluate import Case, evaluate
 from cfaudit.facts import Facts
-from cfaudit.finding import Result
+from cfaudit.finding import Result, Severity, Waiver
 from cfaudit.inventory import Match, match
 from cfaudit.load import load
 from cfaudit.model.template import Template, build
 from cfaudit.nodes import Diagnostic, Map, Scalar, Seq, Source, TemplateError, as_text
-from cfaudit.profile import DOMAIN_THRESHOLD, Config, Profile, load_profile
+from cfaudit.profile import AUTO, DOMAIN_THRESHOLD, Profile, load_profile
 from cfaudit.resolve import Scenario, every_scenario, resolve, scenarios
 from cfaudit.rule import Rule, load_rules
 from cfaudit.sources.local import beside
+from cfaudit.waive import Catalogue, Waived, waive
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +28,25 @@ class Settings:
     """How to audit: ``parameters`` by name, the day, the region, the profile's name or ``auto``, the configuration.
 
     ``every_scenario`` audits each combination of conditions that any parameter values reach as a stack of its own.
+    ``waivers`` are those of the configuration that concern the template, None: no waiver works, wherever it stands.
+    ``catalogue`` are the rules that a waiver may name, None: those that are evaluated.
     """
 
     as_of: date
     parameters: Mapping[str, str] = field(default_factory=dict)
     region: str | None = None
-    profile: str = "auto"
+    profile: str = AUTO
     config: Config = field(default_factory=Config)
     every_scenario: bool = False
+    waivers: tuple[Waiver, ...] | None = ()
+    catalogue: Catalogue | None = None
 
 
 class Audit(NamedTuple):
-    """One template, evaluated: everything that scoring and reporting need. ``cases`` holds one entry per scenario."""
+    """One template, evaluated: everything that scoring and reporting need.
+
+    ``cases`` holds one entry per scenario, ``used`` the configuration's waivers that covered something.
+    """
 
     source: Source
     profile: Profile
@@ -46,6 +55,7 @@ class Audit(NamedTuple):
     cases: tuple[Case, ...]
     results: tuple[Result, ...]
     diagnostics: tuple[Diagnostic, ...]
+    used: frozenset[Waiver] = frozenset()
 
     @property
     def template(self) -> Template:
@@ -89,9 +99,52 @@ def _audit(
     cases = tuple(
         (template, _facts(profile, matches, settings)) for template, matches in zip(templates, matched, strict=True)
     )
-    held = [rule for rule in (rules or load_rules(CHECKS)) if rule.id not in profile.without]
-    results = evaluate(cases, held, CHECKS)
-    return Audit(source, profile, reason, settings, cases, results, source.diagnostics + notes)
+    known = tuple(rules or load_rules(CHECKS))
+    grades = {**profile.grades, **settings.config.grades}
+    results = _regraded(evaluate(cases, _asked(known, profile, settings, grades), CHECKS), grades)
+    waived = _waived(results, source, templates, settings, known)
+    diagnostics = (*source.diagnostics, *notes, *_left_out(settings.config), *waived.diagnostics)
+    return Audit(source, profile, reason, settings, cases, waived.results, diagnostics, waived.used)
+
+
+def _asked(
+    known: Sequence[Rule], profile: Profile, settings: Settings, grades: Mapping[str, Severity]
+) -> Iterator[Rule]:
+    """The rules that apply, with the severities and sentences of the profile and the configuration."""
+    for rule in known:
+        if rule.id not in profile.without and rule.id not in settings.config.off:
+            severity = grades.get(rule.id, rule.severity)
+            requirement = profile.requirements.get(rule.id, rule.requirement)
+            changed = (severity, requirement) != (rule.severity, rule.requirement)
+            yield rule._replace(severity=severity, requirement=requirement) if changed else rule
+
+
+def _regraded(results: tuple[Result, ...], grades: Mapping[str, Severity]) -> tuple[Result, ...]:
+    """A severity that somebody gave a rule is that of all its findings."""
+    if not grades:
+        return results
+    return tuple(
+        result._replace(findings=tuple(replace(finding, severity=None) for finding in result.findings))
+        if result.rule.id in grades
+        else result
+        for result in results
+    )
+
+
+def _waived(
+    results: tuple[Result, ...], source: Source, templates: list[Template], settings: Settings, known: Sequence[Rule]
+) -> Waived:
+    if settings.waivers is None:
+        return Waived(results, (), frozenset())
+    catalogue = settings.catalogue or Catalogue.of((rule.id, rule.aliases) for rule in known)
+    return waive(results, source, templates, settings.waivers, catalogue, settings.as_of)
+
+
+def _left_out(config: Config) -> Iterator[Diagnostic]:
+    """A word about rules that the configuration turned off: nothing is hidden."""
+    if config.off:
+        named = ", ".join(sorted(config.off))
+        yield Diagnostic("info", f"off by configuration, not judged: {named}", config.keys["rules"])
 
 
 def _facts(profile: Profile, matches: Mapping[str, Match | None], settings: Settings) -> Facts:
@@ -109,11 +162,22 @@ def _facts(profile: Profile, matches: Mapping[str, Match | None], settings: Sett
 
 def _profile(templates: list[Template], settings: Settings) -> tuple[Profile, str, list[Mapping[str, Match | None]]]:
     """The profile that applies, why, and its components' matches per scenario."""
-    chosen = settings.config.profile if settings.profile == "auto" and settings.config.profile else settings.profile
-    if chosen != "auto":
-        profile = load_profile(chosen)
-        reason = "chosen with --profile" if settings.profile != "auto" else f"chosen in {settings.config.path}"
-        return profile, reason, _matched(templates, profile, settings)
+    chosen = settings.config.profile or AUTO if settings.profile == AUTO else settings.profile
+    by = "chosen with --profile" if settings.profile != AUTO else f"chosen in {settings.config.path}"
+    overlay = load_profile(chosen) if chosen != AUTO else None
+    if overlay is not None and overlay.extends != AUTO:
+        return overlay, by, _matched(templates, overlay, settings)
+    base, reason, matched = _recognised(templates, settings)
+    if overlay is None:
+        return base, reason, matched
+    profile = overlay.upon(base)
+    if profile.components != base.components:
+        matched = _matched(templates, profile, settings)
+    return profile, f"{by}; with what {base.name} asks for: {reason}", matched
+
+
+def _recognised(templates: list[Template], settings: Settings) -> tuple[Profile, str, list[Mapping[str, Match | None]]]:
+    """The built-in profile that the stack itself speaks for, and how."""
     profile = load_profile("crowdfunding")
     matched = _matched(templates, profile, settings)
     core = [found for found in matched[0].values() if found and found.domain and found.component.rule is None]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import TypedDict
 
 from cfaudit import __version__, data
 from cfaudit.finding import Evidence, Finding, Outcome, Result, Severity, Verdict
 from cfaudit.nodes import Diagnostic, TemplateError
-from cfaudit.pipeline import Audit, Settings
+from cfaudit.pipeline import Audit
 from cfaudit.rule import OPTIONS, Remedy, Rule
 from cfaudit.score import CategoryScore, ComponentState, Gate, RuleScore, Scorecard, round_half_up, severity_of
 from cfaudit.steps import load_steps, needed
@@ -228,12 +229,14 @@ class Report(TypedDict):
     schema: int
     tool: ToolObject
     templates: list[TemplateObject]
+    diagnostics: list[DiagnosticObject]
 
 
-def report(templates: Iterable[TemplateObject]) -> Report:
-    """The report over the templates of one run, in the order given."""
+def report(templates: Iterable[TemplateObject], diagnostics: Iterable[Diagnostic] = ()) -> Report:
+    """The report over the templates of one run, in the order given, and what is to say of the run itself."""
     tool = ToolObject(name="cfaudit", version=__version__, data={"cfn_lint": data.versions().cfn_lint})
-    return Report(schema=1, tool=tool, templates=list(templates))
+    said = [_diagnostic(diagnostic) for diagnostic in diagnostics]
+    return Report(schema=1, tool=tool, templates=list(templates), diagnostics=said)
 
 
 def template_object(card: Scorecard) -> TemplateObject:
@@ -269,17 +272,16 @@ def _scenario(audit: Audit) -> str:
     return name if audit.settings.every_scenario and name else "default"
 
 
-def unusable(path: str, error: TemplateError, settings: Settings) -> TemplateObject:
+def unusable(path: str, error: TemplateError, as_of: date) -> TemplateObject:
     """A template that could not be audited, with its diagnostic."""
-    message = f"{error} ({error.hint})" if error.hint else str(error)
     return TemplateObject(
         path=path,
         profile=None,
         profile_reason="",
         scenario="default",
-        as_of=settings.as_of.isoformat(),
+        as_of=as_of.isoformat(),
         verdict="error",
-        diagnostics=[_diagnostic(Diagnostic("error", message, error.span))],
+        diagnostics=[_diagnostic(Diagnostic("error", str(error), error.span, error.hint))],
         findings=[],
         positives=[],
         rules=[],
@@ -326,10 +328,17 @@ def _finding(result: Result, finding: Finding, audit: Audit, cost: float, named:
         references=[LinkObject(title=link.title, url=link.url) for link in rule.references],
         assumed=list(finding.assumed),
         when=finding.when,
-        waiver=None,
+        waiver=_waiver(finding),
         cost=round_half_up(cost, "0.01"),
         evidence=[_evidence(item, index, audit) for index, item in enumerate(finding.evidence)],
         fingerprint=_fingerprint(rule, finding, named),
+    )
+
+
+def _waiver(finding: Finding) -> WaiverObject | None:
+    waiver = finding.waiver
+    return (
+        WaiverObject(reason=waiver.reason, until=waiver.until.isoformat() if waiver.until else None) if waiver else None
     )
 
 
@@ -424,9 +433,8 @@ def _gate(gate: Gate, *, held: bool) -> GateObject:
 
 def _diagnostic(diagnostic: Diagnostic) -> DiagnosticObject:
     span = diagnostic.span
-    return DiagnosticObject(
-        level=diagnostic.level, message=diagnostic.message, file=span.file, line=span.line, column=span.column
-    )
+    message = f"{diagnostic.message} ({diagnostic.hint})" if diagnostic.hint else diagnostic.message
+    return DiagnosticObject(level=diagnostic.level, message=message, file=span.file, line=span.line, column=span.column)
 
 
 # Options and readiness -----------------------------------------------------------------------------------------------

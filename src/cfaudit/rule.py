@@ -185,10 +185,11 @@ def read_rows(files: Iterable[Path]) -> Iterator[Row]:
         if not isinstance(node, Map):
             raise RuleError(path, 1, "a rule is a map of fields")
         fields = {key: plain(value) for key, value in node.entries.items()}
-        yield str(path), fields, dict(_line_numbers(node))
+        yield str(path), fields, dict(line_numbers(node))
 
 
-def _line_numbers(row: Map[Node]) -> Iterator[tuple[str, int]]:
+def line_numbers(row: Map[Node]) -> Iterator[tuple[str, int]]:
+    """The line of each field of a map, and of each of its members (``with.paths``)."""
     for field, value in row.entries.items():
         yield field, row.keys[field].line
         match value:

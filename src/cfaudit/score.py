@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from cfaudit.finding import Finding, Outcome, Result, Severity, Verdict
 from cfaudit.pipeline import Audit
+from cfaudit.profile import INVENTORY_RULE
 from cfaudit.rule import Category
 
 WEIGHTS = {
@@ -37,7 +38,6 @@ GRADES = (
 )
 
 COMPLETENESS = "resource-completeness"
-INVENTORY_RULE = "missing-component"
 
 
 class Gate(NamedTuple):
@@ -48,7 +48,7 @@ class Gate(NamedTuple):
 
 
 class ComponentState(NamedTuple):
-    """One line of the inventory: present, missing, or None for what only deploy time knows or does not apply."""
+    """One line of the inventory: present, missing, or None for what is waived, not known yet or does not apply."""
 
     id: str
     title: str
@@ -56,6 +56,7 @@ class ComponentState(NamedTuple):
     present: bool | None
     logical_ids: tuple[str, ...]
     matched_by: str
+    waived: bool = False
 
 
 class RuleScore(NamedTuple):
@@ -137,9 +138,10 @@ def component_states(audit: Audit) -> tuple[ComponentState, ...]:
             continue
         finding = found.get(component.id)
         match = audit.matches.get(component.id)
-        present = None if finding is None or finding.outcome is Outcome.UNKNOWN else finding.outcome is Outcome.PASS
+        present = _PRESENT.get(finding.outcome) if finding else None
         ids, by = (match.logical_ids, match.matched_by) if match else ((), "")
-        states.append(ComponentState(component.id, component.title, component.severity, present, ids, by))
+        waived = finding is not None and finding.outcome is Outcome.WAIVED
+        states.append(ComponentState(component.id, component.title, component.severity, present, ids, by, waived))
     if not audit.profile.components:
         for name, result in by_rule.items():
             if result.verdict is not Verdict.NOT_APPLICABLE and name:
@@ -147,11 +149,15 @@ def component_states(audit: Audit) -> tuple[ComponentState, ...]:
     return tuple(states)
 
 
+_PRESENT = {Outcome.PASS: True, Outcome.FAIL: False}
+
+
 def _implied(name: str, title: str, result: Result) -> ComponentState:
     present = {Verdict.PASS: True, Verdict.FAIL: False}.get(result.verdict)
     ids = dict.fromkeys(finding.logical_id for finding in result.of(Outcome.PASS) if finding.logical_id)
     by = f"rule {result.rule.id}" if present else ""
-    return ComponentState(name, title, result.rule.severity, present, tuple(ids) if present else (), by)
+    waived = result.verdict is Verdict.WAIVED
+    return ComponentState(name, title, result.rule.severity, present, tuple(ids) if present else (), by, waived)
 
 
 def _earned(result: Result, components: tuple[ComponentState, ...], *, strict: bool) -> tuple[float, float]:
@@ -160,7 +166,7 @@ def _earned(result: Result, components: tuple[ComponentState, ...], *, strict: b
     if rule.category == COMPLETENESS:
         owned = {rule.component} if rule.component else _inventoried(result)
         states = [component.present for component in components if component.id in owned]
-        if rule.severity is Severity.INFO or result.verdict is Verdict.NOT_APPLICABLE:
+        if rule.severity is Severity.INFO or result.verdict in (Verdict.NOT_APPLICABLE, Verdict.WAIVED):
             return 0.0, 0.0
         return float(states.count(True)), float(len(states) - (0 if strict else states.count(None)))
     weight = WEIGHTS[rule.severity]
@@ -169,7 +175,7 @@ def _earned(result: Result, components: tuple[ComponentState, ...], *, strict: b
 
 
 def _inventoried(result: Result) -> set[str]:
-    return {finding.subject for finding in result.findings}
+    return {finding.subject for finding in result.findings if finding.outcome is not Outcome.WAIVED}
 
 
 def _rule(result: Result, earned: float, possible: float, share: Mapping[str, float]) -> RuleScore:
@@ -206,13 +212,16 @@ def _not_assessed(category: Category) -> str:
 
 def _components_detail(components: tuple[ComponentState, ...]) -> str:
     missing = [component.title for component in components if component.present is False]
-    open_ = [component.title for component in components if component.present is None]
+    waived = [component.title for component in components if component.waived]
+    open_ = [component.title for component in components if component.present is None and not component.waived]
     present = sum(component.present is True for component in components)
     detail = f"{present}/{present + len(missing)} required components"
     if missing:
         detail += f" (missing: {', '.join(missing)})"
     if open_:
         detail += f"; not decided: {', '.join(open_)}"
+    if waived:
+        detail += f"; waived: {', '.join(waived)}"
     return detail
 
 
@@ -224,12 +233,15 @@ def _rules_detail(results: list[Result]) -> str:
     )
     holding = sum(result.verdict is Verdict.PASS for result in scored)
     open_ = sum(result.verdict is Verdict.UNKNOWN for result in scored)
+    waived = sum(result.verdict is Verdict.WAIVED for result in scored)
     detail = f"{holding} of {holding + len(failing)} rules hold"
     if failing:
         named = ", ".join(rule.title for rule in failing[:4])
         detail += f"; to mend: {named}" + (f" and {len(failing) - 4} more" if len(failing) > 4 else "")
     if open_:
         detail += f"; {open_} not decided"
+    if waived:
+        detail += f"; {waived} waived"
     return detail
 
 

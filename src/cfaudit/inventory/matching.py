@@ -15,7 +15,7 @@ from cfaudit.inventory.facets import Facet, facets
 from cfaudit.inventory.structure import STRUCTURES
 from cfaudit.inventory.texts import DOMAIN_WORDS, Texts
 from cfaudit.model.template import Template
-from cfaudit.rule import RULES, Plain, RuleError
+from cfaudit.rule import ArgumentError, Plain, nearest
 
 TIERS = ("structure", "only", "name", "logical id", "description", "type", "sole")
 
@@ -53,25 +53,41 @@ Matches: TypeAlias = Mapping[str, Match | None]
 
 
 def components_of(rows: Mapping[str, Plain]) -> tuple[Component, ...]:
-    """The components of a profile's ``components`` map. Raises ``RuleError`` for one of the wrong shape."""
+    """The components of a profile's ``components`` map. Raises ``ArgumentError`` for one of the wrong shape."""
     return tuple(_component(name, fields) for name, fields in rows.items())
 
 
+_FIELDS = tuple(name for name in Component._fields if name != "id")
+_NEEDED = ("title", "severity", "requirement")
+
+
 def _component(name: str, fields: Plain) -> Component:
-    if not isinstance(fields, dict) or set(fields) - set(Component._fields):
-        raise RuleError(RULES / "profiles", 1, f"the component {name!r} has fields that no component has")
+    def fail(message: str) -> ArgumentError:
+        return ArgumentError(f"components.{name}", f"the component {name!r} {message}")
+
+    if not isinstance(fields, dict):
+        raise fail(f"is a map of {', '.join(_FIELDS)}")
+    for field in fields:
+        if field not in _FIELDS:
+            raise fail(f"has a field {field!r} that no component has; {nearest(field, _FIELDS)}")
+    for field in _NEEDED if fields.get("rule") else (*_NEEDED, "types"):
+        if not fields.get(field):
+            raise fail(f"has no {field!r}")
+    severity = str(fields["severity"])
+    if severity not in (member.value for member in Severity):
+        raise fail(f"has no severity {severity!r}; {nearest(severity, [member.value for member in Severity])}")
     structure = fields.get("structure")
-    way = next(iter(structure.items())) if isinstance(structure, dict) else None
-    if way is not None and way[0] not in STRUCTURES:
-        raise RuleError(RULES / "profiles", 1, f"the component {name!r} has a structure that is not known: {way[0]!r}")
+    way = next(iter(structure.items())) if isinstance(structure, dict) and len(structure) == 1 else None
+    if structure and (way is None or way[0] not in STRUCTURES):
+        raise fail(f"has a structure that is not known; one of {', '.join(STRUCTURES)} and a component")
     return Component(
         id=name,
         title=str(fields["title"]),
         types=_words(fields.get("types")),
-        severity=Severity(fields["severity"]),
+        severity=Severity(severity),
         requirement=" ".join(str(fields["requirement"]).split()),
-        words=_words(fields.get("words")),
-        unless=_words(fields.get("unless")),
+        words=tuple(word.lower() for word in _words(fields.get("words"))),
+        unless=tuple(word.lower() for word in _words(fields.get("unless"))),
         structure=(way[0], str(way[1])) if way else None,
         generic=fields.get("generic") is True,
         rule=str(fields["rule"]) if fields.get("rule") else None,
@@ -79,7 +95,8 @@ def _component(name: str, fields: Plain) -> Component:
 
 
 def _words(value: Plain) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, list) else ()
+    members = value if isinstance(value, list) else [value] if value else []
+    return tuple(str(item) for item in members)
 
 
 def match(template: Template, components: tuple[Component, ...], bind: Mapping[str, str]) -> Matches:

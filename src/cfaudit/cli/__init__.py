@@ -1,0 +1,59 @@
+"""Words on a command line in, prints and an exit code out: the only place that has either.
+
+Exit codes: 0 the gate held, 1 it failed, 2 unusable input or arguments, 3 cfaudit broke.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from cfaudit import __version__
+from cfaudit.cli import catalogue, check, configuration
+from cfaudit.cli.shell import BROKE, USAGE, StopError, app, caret
+from cfaudit.nodes import TemplateError
+from cfaudit.rule import RULES, RuleError
+
+__all__ = ["app", "catalogue", "check", "configuration", "main"]
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except StopError as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(stop.code)
+    except TemplateError as error:
+        print(caret(error), file=sys.stderr)
+        sys.exit(USAGE)
+    except RuleError as error:
+        print(f"{error.path}:{error.line}: {error}", file=sys.stderr)
+        sys.exit(BROKE if error.path.startswith(str(RULES)) else USAGE)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception:  # a defect of ours must not look like a failed gate
+        import traceback
+
+        traceback.print_exc()
+        print("cfaudit broke; this is a defect of cfaudit, not of the template", file=sys.stderr)
+        sys.exit(BROKE)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"cfaudit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Audit CloudFormation templates for gaps."""

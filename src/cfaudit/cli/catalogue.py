@@ -1,0 +1,164 @@
+"""The commands that print what cfaudit knows: rules, one rule, the reference template, the graph, the schemas."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cfaudit import fleet
+from cfaudit.checks import CHECKS
+from cfaudit.cli.shell import (
+    AsOfOption,
+    EnvironmentOption,
+    ParamOption,
+    ParamsOption,
+    ProfileOption,
+    RegionOption,
+    StopError,
+    app,
+    color,
+    day,
+    parameters,
+    profile_name,
+    width,
+)
+from cfaudit.finding import Severity
+from cfaudit.pipeline import audit
+from cfaudit.rule import load_categories
+from cfaudit.sources.files import read
+
+rules_app = typer.Typer(help="The rule catalogue.", rich_markup_mode=None)
+app.add_typer(rules_app, name="rules")
+
+
+class TemplateFormat(StrEnum):
+    """How the reference template is written."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+class GraphFormat(StrEnum):
+    """How the integration graph is written."""
+
+    MERMAID = "mermaid"
+    DOT = "dot"
+
+
+@rules_app.callback(invoke_without_command=True)
+def rules(context: typer.Context) -> None:
+    """List the catalogue."""
+    if context.invoked_subcommand is None:
+        _list_rules("", None, None)
+
+
+@rules_app.command("list")
+def rules_list(
+    word: Annotated[str, typer.Argument(help="Only rules whose id or sentences hold this word.")] = "",
+    category: Annotated[str | None, typer.Option(help="Only rules of this category.")] = None,
+    severity: Annotated[str | None, typer.Option(help="Only rules of this severity.")] = None,
+) -> None:
+    """List rules: id, severity and what they require."""
+    _list_rules(word, category, severity)
+
+
+def _list_rules(word: str, category: str | None, severity: str | None) -> None:
+    categories = {entry.id: entry.title for entry in load_categories()}
+    if category is not None and category not in categories:
+        raise StopError(f"--category {category}: there are {', '.join(categories)}")
+    if severity is not None and severity not in [member.value for member in Severity]:
+        raise StopError(f"--severity {severity}: there are {', '.join(member.value for member in Severity)}")
+    held = [
+        rule
+        for rule in fleet.rules()
+        if category in (None, rule.category)
+        and severity in (None, rule.severity.value)
+        and word.lower() in " ".join((rule.id, rule.title, rule.holds, rule.fails, rule.requirement)).lower()
+    ]
+    if not held:
+        raise StopError("no rule matches; 'cfaudit rules' lists them all")
+    width = max(len(rule.id) for rule in held)
+    for name, title in categories.items():
+        of_category = [rule for rule in held if rule.category == name]
+        if of_category:
+            print(f"\n{title}")
+        for rule in of_category:
+            print(f"  {rule.id:{width}}  {rule.severity.value:8}  {rule.holds}")
+    print(f"\n{len(held)} rules; 'cfaudit explain RULE' prints one in full")
+
+
+@app.command()
+def explain(rule: Annotated[str, typer.Argument(metavar="RULE", help="A rule's id.")]) -> None:
+    """Print the page of one rule."""
+    from cfaudit.render.markdown import rule_page
+
+    held = {row.id: row for row in fleet.rules()}
+    named = fleet.catalogue().ids.get(rule)
+    if named is None:
+        raise StopError(f"there is no rule {rule!r}; {fleet.catalogue().near(rule)}")
+    row = held[named]
+    page = rule_page(row, CHECKS[row.check])
+    if sys.stdout.isatty():
+        from cfaudit.render.console import page as console_page
+
+        page = console_page(page, width=width(), color=color())
+    sys.stdout.write(page)
+
+
+@app.command()
+def reference(
+    format: Annotated[TemplateFormat, typer.Option("--format", "-f", help="YAML or JSON.")] = TemplateFormat.YAML,  # noqa: A002
+) -> None:
+    """Print the reference template, which passes every rule."""
+    from cfaudit.render.template import to_json
+
+    path = _reference_path()
+    text = path.read_text(encoding="utf-8")
+    sys.stdout.write(text if format is TemplateFormat.YAML else to_json(text, str(path)))
+
+
+def _reference_path() -> Path:
+    import cfaudit.reference as package
+
+    return Path(package.__file__ or "").parent / "crowdfunding.yaml"
+
+
+@app.command()
+def graph(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A template, - for stdin.")],
+    format: Annotated[GraphFormat, typer.Option("--format", "-f", help="What to print.")] = GraphFormat.MERMAID,  # noqa: A002
+    profile: ProfileOption = None,
+    param: ParamOption = None,
+    params: ParamsOption = None,
+    environment: EnvironmentOption = None,
+    region: RegionOption = None,
+    as_of: AsOfOption = None,
+) -> None:
+    """Draw who invokes, starts, publishes, reads and writes what, with the gaps marked."""
+    from cfaudit.render.graph import draw, to_dot, to_mermaid
+
+    options = fleet.Options(
+        as_of=day(as_of),
+        parameters=parameters(params, param or ()),
+        environment=environment,
+        region=region,
+        profile=profile_name(profile),
+    )
+    settings = fleet.settings_for(path, fleet.config_of(path, options.profile), options)
+    drawing = draw(audit(read(path), "<stdin>" if path == "-" else path, settings, fleet.rules()))
+    sys.stdout.write(to_mermaid(drawing) if format is GraphFormat.MERMAID else to_dot(drawing))
+
+
+@app.command()
+def schema(
+    name: Annotated[str, typer.Argument(help="report or config.")] = "report",
+) -> None:
+    """Print a JSON Schema."""
+    path = Path(__file__).parent.parent / "schemas" / f"{name}.json"
+    if name not in ("report", "config"):
+        raise StopError(f"there is no schema {name!r}; there are report and config")
+    sys.stdout.write(path.read_text(encoding="utf-8"))

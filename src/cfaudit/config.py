@@ -1,0 +1,260 @@
+"""cfaudit.yaml, or [tool.cfaudit] in pyproject.toml, in; a Config out: how the templates below it are judged.
+
+The nearest of the two upwards from a template applies; ``cfaudit.yaml`` where a folder has both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cfaudit.facts import External
+from cfaudit.finding import Severity, Waiver
+from cfaudit.nodes import Map, Node, Scalar, Seq, Span, TemplateError
+from cfaudit.profile import AUTO, GRADES, OFF, PROFILES, is_file, load_profile
+from cfaudit.rule import nearest
+from cfaudit.waive import Catalogue, waiver_of
+
+SCREENING = ("sagemaker", "waf-fraud-control", "custom")
+FAIL_ON = (*GRADES[:-1], "never")
+NAMES = ("cfaudit.yaml", "pyproject.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a configuration says; ``keys`` are the keys it has and where, ``path`` the file, None for none.
+
+    ``off`` and ``grades`` are rules by their present ids. ``environments`` are parameter values by environment.
+    ``profile`` is a name or the path of a file.
+    """
+
+    profile: str | None = None
+    bind: Mapping[str, str] = field(default_factory=dict)
+    external: tuple[External, ...] = ()
+    screening: External | None = None
+    off: frozenset[str] = frozenset()
+    grades: Mapping[str, Severity] = field(default_factory=dict)
+    fail_on: str | None = None
+    min_score: float | None = None
+    environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    waivers: tuple[Waiver, ...] = ()
+    path: str | None = None
+    keys: Mapping[str, Span] = field(default_factory=dict)
+
+
+def find_config(start: Path) -> Path | None:
+    """The nearest ``cfaudit.yaml``, or ``pyproject.toml`` with a ``[tool.cfaudit]``, from a directory upwards."""
+    for directory in (start, *start.parents):
+        for name in NAMES:
+            path = directory / name
+            if path.is_file() and (name == NAMES[0] or _has_table(path)):
+                return path
+    return None
+
+
+def _has_table(path: Path) -> bool:
+    try:
+        return "[tool.cfaudit" in path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def load_config(path: Path, text: str, catalogue: Catalogue, also: str = AUTO) -> Config:
+    """The configuration in ``text``; ``also`` is a profile chosen elsewhere, whose components it may bind.
+
+    Raises ``TemplateError`` for an unknown key, rule or component, or a value of the wrong shape, ``RuleError`` for
+    a malformed profile.
+    """
+    from cfaudit.load import load_document
+
+    if path.name == "pyproject.toml":
+        from cfaudit.toml import table_nodes
+
+        root = table_nodes(text, str(path), ("tool", "cfaudit"))
+    else:
+        root = load_document(text, str(path))
+    if not isinstance(root, Map):
+        raise TemplateError(root.span, "a configuration is a map", f"known keys: {', '.join(_KEYS)}")
+    for key, span in root.keys.items():
+        if key not in _KEYS:
+            raise TemplateError(span, f"{key!r} is no key of a configuration", nearest(key, _KEYS))
+    return _Reader(path, root, text.splitlines(), catalogue, also).config()
+
+
+class _Reader:
+    """Reads one configuration, key by key."""
+
+    def __init__(self, path: Path, root: Map[Node], lines: list[str], catalogue: Catalogue, also: str) -> None:
+        self._path, self._root, self._lines, self._catalogue, self._also = path, root, lines, catalogue, also
+
+    def config(self) -> Config:
+        """The configuration."""
+        off, grades = self._rules()
+        return Config(
+            profile=self._profile(),
+            bind=self._bind(),
+            external=tuple(self._external()),
+            screening=self._screening(),
+            off=off,
+            grades=grades,
+            fail_on=self._choice("fail_on", FAIL_ON),
+            min_score=self._min_score(),
+            environments=self._environments(),
+            waivers=tuple(self._waivers()),
+            path=str(self._path),
+            keys=self._root.keys,
+        )
+
+    def _choice(self, key: str, known: tuple[str, ...]) -> str | None:
+        node = self._root.entries.get(key)
+        if node is None:
+            return None
+        if not isinstance(node, Scalar) or node.text not in known:
+            raise TemplateError(node.span, f"{key} is one of {', '.join(known)}", "choose one of them")
+        return node.text
+
+    def _map(self, key: str, hint: str) -> Map[Node] | None:
+        node = self._root.entries.get(key)
+        if node is not None and not isinstance(node, Map):
+            raise TemplateError(node.span, f"{key} is a map", hint)
+        return node
+
+    def _list(self, key: str, hint: str) -> Sequence[Node]:
+        node = self._root.entries.get(key)
+        if node is not None and not isinstance(node, Seq):
+            raise TemplateError(node.span, f"{key} is a list", hint)
+        return node.items if node else ()
+
+    def _profile(self) -> str | None:
+        node = self._root.entries.get("profile")
+        if isinstance(node, Scalar) and is_file(node.text):
+            return os.path.normpath(self._path.parent / node.text)
+        return self._choice("profile", (AUTO, *PROFILES))
+
+    def _bind(self) -> dict[str, str]:
+        held = self._map("bind", "write 'component: LogicalId'")
+        if held is None:
+            return {}
+        chosen = {name for name in (self._profile(), self._also) if name and name != AUTO}
+        known = {word.id for name in {*chosen, "crowdfunding"} for word in load_profile(name).components}
+        found = {}
+        for name, value in held.entries.items():
+            if name not in known:
+                raise TemplateError(held.keys[name], f"{name!r} is no component", nearest(name, known))
+            found[name] = _text(value, f"bind.{name}", "a logical id")
+        return found
+
+    def _external(self) -> Iterator[External]:
+        for item in self._list("external", "write '- component: …' and 'reason: …'"):
+            entries = item.entries if isinstance(item, Map) else {}
+            kinds = [kind for kind in ("component", "type", "name") if kind in entries]
+            reason = entries.get("reason")
+            if len(kinds) != 1 or len(entries) != 2 or not isinstance(reason, Scalar):
+                message = "an external entry has one of component, type or name, and a reason"
+                raise TemplateError(item.span, message, "say who owns it: 'reason: owned by the risk team'")
+            value = _text(entries[kinds[0]], kinds[0], "one value")
+            yield External(kinds[0], value, reason.text, item.span, self._line(item.span))
+
+    def _screening(self) -> External | None:
+        chosen = self._choice("screening", SCREENING)
+        if chosen is None:
+            return None
+        span = self._root.entries["screening"].span
+        return External("screening", chosen, "configured", span, self._line(span))
+
+    def _rules(self) -> tuple[frozenset[str], dict[str, Severity]]:
+        held = self._map("rules", "write 'rule: off' or 'rule: low'")
+        off, grades = set(), {}
+        for name, value in held.entries.items() if held else ():
+            rule = self._catalogue.ids.get(name)
+            if rule is None:
+                raise TemplateError(
+                    held.keys[name] if held else value.span, f"there is no rule {name!r}", self._catalogue.near(name)
+                )
+            text = value.text.lower() if isinstance(value, Scalar) else ""
+            if text in (OFF, "false"):
+                off.add(rule)
+            elif text in GRADES:
+                grades[rule] = Severity(text)
+            else:
+                raise TemplateError(value.span, f"a rule is {OFF} or one of {', '.join(GRADES)}", "choose one of them")
+        return frozenset(off), grades
+
+    def _min_score(self) -> float | None:
+        node = self._root.entries.get("min_score")
+        if node is None:
+            return None
+        try:
+            value = float(node.text) if isinstance(node, Scalar) else -1.0
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 100:
+            raise TemplateError(node.span, "min_score is a number from 0 to 100", "write 'min_score: 80'")
+        return value
+
+    def _environments(self) -> dict[str, dict[str, str]]:
+        hint = "write 'prod: {EnvironmentSuffix: prod}'"
+        held = self._map("environments", hint)
+        found = {}
+        for name, values in held.entries.items() if held else ():
+            if not isinstance(values, Map):
+                raise TemplateError(values.span, f"environments.{name} is a map of parameters", hint)
+            found[name] = {key: _text(value, key, "one value") for key, value in values.entries.items()}
+        return found
+
+    def _waivers(self) -> Iterator[Waiver]:
+        for item in self._list("waivers", "write '- rule: …' and 'reason: …'"):
+            if not isinstance(item, Map):
+                raise TemplateError(
+                    item.span, "a waiver is a map of rule and reason", "write '- rule: …' and 'reason: …'"
+                )
+            yield waiver_of(item, ("resource", "template"))
+
+    def _line(self, span: Span) -> str:
+        return self._lines[span.line - 1].strip() if span.line <= len(self._lines) else ""
+
+
+_KEYS = (
+    "profile",
+    "bind",
+    "external",
+    "screening",
+    "rules",
+    "fail_on",
+    "min_score",
+    "environments",
+    "waivers",
+)
+
+
+def _text(value: Node, name: str, what: str) -> str:
+    if not isinstance(value, Scalar):
+        raise TemplateError(value.span, f"{name} is {what}", f"write {what}")
+    return value.text
+
+
+def parameter_file(text: str, name: str) -> dict[str, str]:
+    """Parameters from a file: a map, ``{"Parameters": {…}}``, or AWS CLI's list of ParameterKey and ParameterValue.
+
+    Raises ``TemplateError`` for another shape.
+    """
+    from cfaudit.load import load_document
+
+    node = load_document(text, name)
+    if isinstance(node, Map) and isinstance(node.entries.get("Parameters"), Map):
+        node = node.entries["Parameters"]
+    if isinstance(node, Map):
+        pairs = {key: value.text for key, value in node.entries.items() if isinstance(value, Scalar)}
+        if len(pairs) == len(node.entries):
+            return pairs
+    if isinstance(node, Seq):
+        entries = [item.entries for item in node.items if isinstance(item, Map)]
+        keyed = [(entry.get("ParameterKey"), entry.get("ParameterValue")) for entry in entries]
+        found = {key.text: value.text for key, value in keyed if isinstance(key, Scalar) and isinstance(value, Scalar)}
+        if len(found) == len(node.items):
+            return found
+    raise TemplateError(
+        node.span, "this is no file of parameters", 'write {"Name": "value"}, or a list of ParameterKey/ParameterValue'
+    )
