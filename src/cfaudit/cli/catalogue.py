@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +29,7 @@ from cfaudit.cli.shell import (
     width,
 )
 from cfaudit.finding import Severity
-from cfaudit.pipeline import audit
+from cfaudit.pipeline import Audit, audit
 from cfaudit.rule import load_categories
 from cfaudit.sources.files import read
 
@@ -141,16 +143,52 @@ def graph(
     """Draw who invokes, starts, publishes, reads and writes what, with the gaps marked."""
     from cfaudit.render.graph import draw, to_dot, to_mermaid
 
+    drawing = draw(_audited(path, profile, parameters(params, param or ()), environment, region, as_of))
+    sys.stdout.write(to_mermaid(drawing) if format is GraphFormat.MERMAID else to_dot(drawing))
+
+
+@app.command()
+def access(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A template, - for stdin.")],
+    profile: ProfileOption = None,
+    param: ParamOption = None,
+    params: ParamsOption = None,
+    environment: EnvironmentOption = None,
+    region: RegionOption = None,
+    as_of: AsOfOption = None,
+) -> None:
+    """Hold against each other what each function's code calls, what its role allows and what is declared."""
+    from cfaudit.render.access import render
+
+    held = _audited(path, profile, parameters(params, param or ()), environment, region, as_of)
+    sys.stdout.write(render(held.template, _support()))
+
+
+def _support() -> tuple[str, ...]:
+    """The actions that Lambda itself takes with a function's role, as the rule about unused grants lists them."""
+    (rule,) = (rule for rule in fleet.rules() if rule.id == "unused-service-grants")
+    listed = (rule.arguments.get(name) for name in ("support", "deliveries"))
+    return tuple(str(pattern) for patterns in listed if isinstance(patterns, tuple) for pattern in patterns)
+
+
+def _audited(
+    path: str,
+    profile: str | None,
+    values: Mapping[str, str],
+    environment: str | None,
+    region: str | None,
+    as_of: datetime | None,
+) -> Audit:
+    """One template, audited as ``check`` does."""
     options = fleet.Options(
         as_of=day(as_of),
-        parameters=parameters(params, param or ()),
+        parameters=values,
         environment=environment,
         region=region,
         profile=profile_name(profile),
     )
     settings = fleet.settings_for(path, fleet.config_of(path, options.profile), options)
-    drawing = draw(audit(read(path), "<stdin>" if path == "-" else path, settings, fleet.rules()))
-    sys.stdout.write(to_mermaid(drawing) if format is GraphFormat.MERMAID else to_dot(drawing))
+    return audit(read(path), "<stdin>" if path == "-" else path, settings, fleet.rules())
 
 
 @app.command()
