@@ -14,6 +14,7 @@ from cfaudit.finding import Result
 from cfaudit.fleet import catalogue
 from cfaudit.pipeline import Settings, audit
 from cfaudit.rule import Rule
+from cfaudit.validity import validate
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = ROOT / "fixtures" / "rules"
@@ -77,6 +78,7 @@ _PARSER.add_argument("--as-of", type=date.fromisoformat)
 _PARSER.add_argument("--param", action="append", default=[])
 _PARSER.add_argument("--profile", default="auto")
 _PARSER.add_argument("--region")
+_PARSER.add_argument("--lint")
 
 
 def judge(fixture: Fixture, rule: Rule) -> Result:
@@ -89,11 +91,13 @@ def judge_text(fixture: Fixture, rule: Rule, text: str) -> Result:
     options = _PARSER.parse_args(fixture.arguments)
     beside = fixture.template.parent / "cfaudit.yaml"
     config = load_config(beside, beside.read_text(encoding="utf-8"), catalogue()) if beside.exists() else Config()
+    path, parameters = str(fixture.template), dict(pair.split("=", 1) for pair in options.param)
     settings = Settings(
         as_of=options.as_of,
-        parameters=dict(pair.split("=", 1) for pair in options.param),
+        parameters=parameters,
         region=options.region,
         profile=options.profile,
         config=config,
+        validity=validate(options.lint, text, path, options.region, parameters) if options.lint else None,
     )
-    return audit(text, str(fixture.template), settings, [rule]).results[0]
+    return audit(text, path, settings, [rule]).results[0]

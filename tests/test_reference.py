@@ -17,6 +17,7 @@ from stacks import REFERENCE, audited, reported, shipped
 TEXT = REFERENCE.read_text(encoding="utf-8")
 
 # Rules that a reference cannot pass by its nature.
+ASKED = {"invalid-template": "asked with --lint only; test_validity.py asks"}
 EXEMPT = {
     "resource-count-out-of-range": "information: what the brief asks for takes more resources",
     "sunset-service": "information: the detector it shows how to declare is closed to new customers",
@@ -25,7 +26,7 @@ EXEMPT = {
 
 
 def test_every_scored_rule_passes() -> None:
-    rows = {rule["id"]: rule["verdict"] for rule in shipped(REFERENCE)["rules"] if rule["id"] not in EXEMPT}
+    rows = {rule["id"]: rule["verdict"] for rule in shipped(REFERENCE)["rules"] if rule["id"] not in EXEMPT | ASKED}
     assert {name: verdict for name, verdict in rows.items() if verdict != "pass"} == {}
 
 

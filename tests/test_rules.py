@@ -7,7 +7,6 @@ from functools import cache
 import pytest
 
 from cfaudit.checks import CHECKS
-from cfaudit.finding import Outcome
 from cfaudit.rule import Rule, load_rules
 from fixture import FIXTURES, Fixture, fixtures, judge
 
@@ -25,7 +24,7 @@ def test_fixture(fixture: Fixture) -> None:
     told = "\n".join(f"{f.outcome.value} line {f.evidence[0].span.line}: {f.message}" for f in result.findings)
     assert result.error is None
     assert result.verdict.value == fixture.verdict, told
-    assert {finding.evidence[0].span.line for finding in result.of(Outcome.FAIL)} == fixture.gaps, told
+    assert {finding.evidence[0].span.line for finding in result.failing} == fixture.gaps, told
 
 
 @pytest.mark.parametrize("rule", sorted(rules()))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cfaudit.inventory import Component, Match
     from cfaudit.model.declarations import Resource
     from cfaudit.model.template import Template
+    from cfaudit.validity import Validity
 
 
 class External(NamedTuple):
@@ -28,7 +29,8 @@ class Facts(NamedTuple):
     """Frozen context of one audit of one template under one scenario.
 
     ``matches`` holds, per component id of the profile's inventory, what fills it, or None; it is empty for a profile
-    without inventory. ``screening`` are the configured stand-ins for a fraud detector.
+    without inventory. ``screening`` are the configured stand-ins for a fraud detector,
+    ``validity`` what a validator says of the template, None where none was asked.
     """
 
     as_of: date
@@ -38,6 +40,7 @@ class Facts(NamedTuple):
     matches: Mapping[str, Match | None]
     external: tuple[External, ...] = ()
     screening: External | None = None
+    validity: Validity | None = None
 
     def requires(self, component: str) -> bool:
         """Whether the profile's inventory asks for a component."""

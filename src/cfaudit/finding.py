@@ -116,11 +116,22 @@ class Result(NamedTuple):
         """ERROR, else FAIL before UNKNOWN before WAIVED before PASS, else NOT APPLICABLE."""
         if self.error is not None:
             return Verdict.ERROR
-        outcomes = {finding.outcome for finding in self.findings}
+        outcomes: set[Outcome] = {finding.outcome for finding in self.failing}
+        outcomes.update(finding.outcome for finding in self.findings if finding.outcome is not Outcome.FAIL)
         for outcome, verdict in _VERDICTS:
             if outcome in outcomes:
                 return verdict
         return Verdict.NOT_APPLICABLE
+
+    @property
+    def failing(self) -> tuple[Finding, ...]:
+        """The findings that make the rule fail: what is mere information about a rule that is scored does not."""
+        scored = self.rule.severity is not Severity.INFO
+        return tuple(
+            finding
+            for finding in self.findings
+            if finding.outcome is Outcome.FAIL and not (scored and finding.severity is Severity.INFO)
+        )
 
     def of(self, outcome: Outcome) -> tuple[Finding, ...]:
         """The findings with one outcome."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from cfaudit.report import TemplateObject, template_object, unusable
 from cfaudit.rule import Rule, load_categories, load_rules
 from cfaudit.score import Gate, score
 from cfaudit.sources.files import Input, may_be_template, read
+from cfaudit.validity import validate
 from cfaudit.waive import Catalogue, concerns
 
 PASSED, FAILED, UNUSABLE, BROKE = 0, 1, 2, 3
@@ -29,7 +31,8 @@ class Options(NamedTuple):
     """How a run audits. ``fail_on`` (a severity or ``never``), ``min_score`` and ``profile`` override configurations.
 
     ``select`` are the ids of the only rules to run, None for all; ``ignore`` those of rules not to run.
-    ``environment`` names the parameter values of the configuration to use, below ``parameters``.
+    ``environment`` names the parameter values of the configuration to use, below ``parameters``; ``lint`` the engine
+    that says whether the template is valid, None for no answer.
     """
 
     as_of: date
@@ -45,6 +48,7 @@ class Options(NamedTuple):
     select: frozenset[str] | None = None
     ignore: frozenset[str] = frozenset()
     skip_others: bool = False
+    lint: str | None = None
 
 
 class Outcome(NamedTuple):
@@ -86,6 +90,8 @@ def audit_input(entry: Input, options: Options) -> Outcome:
         return _unusable(entry, name, error, options)
     config = config_of(entry.path, options.profile)
     settings = settings_for(entry.path, config, options)
+    if options.lint:
+        settings = replace(settings, validity=validate(options.lint, text, name, options.region, settings.parameters))
     try:
         audited = audits(text, name, settings, _selected(options.select, options.ignore))
     except NotTemplateError as error:

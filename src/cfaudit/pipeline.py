@@ -20,6 +20,7 @@ from cfaudit.profile import AUTO, DOMAIN_THRESHOLD, Profile, load_profile
 from cfaudit.resolve import Scenario, every_scenario, resolve, scenarios
 from cfaudit.rule import Rule, load_rules
 from cfaudit.sources.local import beside
+from cfaudit.validity import Validity
 from cfaudit.waive import Catalogue, Waived, waive
 
 
@@ -29,7 +30,8 @@ class Settings:
 
     ``every_scenario`` audits each combination of conditions that any parameter values reach as a stack of its own.
     ``waivers`` are those of the configuration that concern the template, None: no waiver works, wherever it stands.
-    ``catalogue`` are the rules that a waiver may name, None: those that are evaluated.
+    ``catalogue`` are the rules that a waiver may name, None: those that are evaluated. ``validity`` is what a validator
+    says of the template, None: none was asked.
     """
 
     as_of: date
@@ -40,6 +42,7 @@ class Settings:
     every_scenario: bool = False
     waivers: tuple[Waiver, ...] | None = ()
     catalogue: Catalogue | None = None
+    validity: Validity | None = None
 
 
 class Audit(NamedTuple):
@@ -157,6 +160,7 @@ def _facts(profile: Profile, matches: Mapping[str, Match | None], settings: Sett
         matches=matches,
         external=config.external,
         screening=config.screening,
+        validity=settings.validity,
     )
 
 

@@ -302,9 +302,9 @@ def _findings(card: Scorecard) -> Iterator[FindingObject]:
     for row in card.rules:
         if row.result.error is not None:
             yield _crash(row, card.audit, named)
-        failing = len(row.result.of(Outcome.FAIL))
+        failing = row.result.failing
         for finding in row.result.findings:
-            cost = row.cost / failing if finding.outcome is Outcome.FAIL else 0.0
+            cost = row.cost / len(failing) if finding in failing else 0.0
             yield _finding(row.result, finding, card.audit, cost, named)
 
 
@@ -454,12 +454,12 @@ def _step(option: str, result: Result) -> StepObject | None:
         return None
     by_option = {remedy.option: remedy for remedy in reversed(rule.remedies)}
     remedy: Remedy | None = by_option.get(option)
-    worst = min(severity_of(result, finding).rank for finding in result.of(Outcome.FAIL))
+    worst = min(severity_of(result, finding).rank for finding in result.failing)
     if remedy is None and (option == "full" or worst <= Severity.HIGH.rank):
         remedy = by_option.get("full", rule.remedies[0])
     if remedy is None:
         return None
-    subjects = list(dict.fromkeys(finding.subject for finding in result.of(Outcome.FAIL)))
+    subjects = list(dict.fromkeys(finding.subject for finding in result.failing))
     return StepObject(rule=rule.id, action=remedy.action, subject=", ".join(subjects), text=remedy.title)
 
 
@@ -469,11 +469,8 @@ def _readiness(card: Scorecard) -> ReadinessObject:
     grave = [result for result in failing if _gravest(result).rank <= Severity.HIGH.rank]
     grave.sort(key=lambda result: (_gravest(result).rank, result.rule.id))
     reasons = [SentenceObject(rule=result.rule.id, text=_first_message(result)) for result in grave]
-    if blocked:
-        deploys = "no"
-    else:
-        deploys = "unknown"
-        reasons.append(SentenceObject(rule=None, text="validity was not checked; run cfn-lint on the template as well"))
+    deploys, doubt = ("no", "") if blocked else _deploys(card)
+    reasons += [SentenceObject(rule=None, text=doubt)] if doubt else []
     return ReadinessObject(
         deploys=deploys,
         production_ready=not grave and not card.failed,
@@ -487,12 +484,26 @@ def _readiness(card: Scorecard) -> ReadinessObject:
     )
 
 
+def _deploys(card: Scorecard) -> tuple[str, str]:
+    """Whether a template without a gap that stops its creation deploys, and what decides it where that is unknown."""
+    if card.audit.settings.validity is None:
+        return "unknown", "validity was not checked; --lint checks it"
+    unknown = [row.result.rule for row in card.rules if row.result.verdict is Verdict.UNKNOWN]
+    open_ = [rule.id for rule in unknown if rule.blocks_create]
+    if open_:
+        return "unknown", f"only deploy time decides {', '.join(open_)}"
+    first = {step.id: None for step, _ in needed(card.audit.template, load_steps()) if step.before_create}
+    if first:
+        return "unknown", f"the template is valid; creating it needs these steps first: {', '.join(first)}"
+    return "yes", ""
+
+
 def _gravest(result: Result) -> Severity:
-    return min((severity_of(result, finding) for finding in result.of(Outcome.FAIL)), key=lambda s: s.rank)
+    return min((severity_of(result, finding) for finding in result.failing), key=lambda s: s.rank)
 
 
 def _first_message(result: Result) -> str:
-    found = sorted(result.of(Outcome.FAIL), key=lambda finding: severity_of(result, finding).rank)
+    found = sorted(result.failing, key=lambda finding: severity_of(result, finding).rank)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return found[0].message + more
 

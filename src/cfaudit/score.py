@@ -256,7 +256,5 @@ def _held(results: Iterable[Result], gate: Gate, overall: float | None) -> bool:
     if gate.fail_on is None:
         return True
     return not any(
-        severity_of(result, finding).rank <= gate.fail_on.rank
-        for result in results
-        for finding in result.of(Outcome.FAIL)
+        severity_of(result, finding).rank <= gate.fail_on.rank for result in results for finding in result.failing
     )

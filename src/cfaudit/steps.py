@@ -21,7 +21,7 @@ class Step(NamedTuple):
 
     Needed by a resource of one of ``types`` (where the property at ``where[type]`` has one of ``values``) unless a
     resource of ``automated_by`` refers to it; where none is declared, by a grant of one of ``actions``; and when one
-    of ``rules`` fails.
+    of ``rules`` fails. ``before_create``: creating the stack fails until it is taken.
     """
 
     id: str
@@ -34,6 +34,7 @@ class Step(NamedTuple):
     where: tuple[tuple[str, str], ...] = ()
     values: tuple[str, ...] = ()
     automated_by: tuple[str, ...] = ()
+    before_create: bool = False
 
 
 class Need(NamedTuple):
@@ -56,17 +57,23 @@ def load_steps() -> tuple[Step, ...]:
 
 _LISTS = ("types", "rules", "actions", "values", "automated_by")
 _TEXTS = ("text", "command", "verify")
+_FIELDS = (*_LISTS, *_TEXTS, "where", "before_create")
 
 
 def _step(name: str, row: Plain) -> Step:
-    if not isinstance(row, dict) or set(row) - {*_LISTS, *_TEXTS, "where"} or not all(row.get(key) for key in _TEXTS):
+    if (
+        not isinstance(row, dict)
+        or set(row) - {*_LISTS, *_TEXTS, "where", "before_create"}
+        or not all(row.get(key) for key in _TEXTS)
+    ):
         raise RuleError(TABLE, 1, f"the step {name!r} has text, command and verify, and may have where, {_LISTS}")
     where = row.get("where") or {}
     lists = {key: value if isinstance(value := row.get(key) or [], list) else [value] for key in _LISTS}
     types, rules, actions, values, automated_by = (tuple(str(word) for word in lists[key]) for key in _LISTS)
     paths = tuple((kind, str(path)) for kind, path in where.items()) if isinstance(where, dict) else ()
     text, command, verify = (" ".join(str(row[key]).split()) for key in _TEXTS)
-    return Step(name, text, command, verify, types, rules, actions, paths, values, automated_by)
+    first = row.get("before_create") is True
+    return Step(name, text, command, verify, types, rules, actions, paths, values, automated_by, first)
 
 
 def needed(template: Template, steps: tuple[Step, ...]) -> Iterator[tuple[Step, Resource]]:

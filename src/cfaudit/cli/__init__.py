@@ -13,9 +13,10 @@ import typer
 
 from cfaudit import __version__
 from cfaudit.cli import catalogue, check, configuration
-from cfaudit.cli.shell import BROKE, USAGE, StopError, app, caret
+from cfaudit.cli.shell import BROKE, USAGE, StopError, app, arguments, caret
 from cfaudit.nodes import TemplateError
 from cfaudit.rule import RULES, RuleError
+from cfaudit.validity import MissingEngineError
 
 __all__ = ["app", "catalogue", "check", "configuration", "main"]
 
@@ -23,10 +24,13 @@ __all__ = ["app", "catalogue", "check", "configuration", "main"]
 def main() -> None:
     """The console script."""
     try:
-        app()
+        app(args=arguments(sys.argv[1:]))
     except StopError as stop:
         print(stop, file=sys.stderr)
         sys.exit(stop.code)
+    except MissingEngineError as error:
+        print(error, file=sys.stderr)
+        sys.exit(USAGE)
     except TemplateError as error:
         print(caret(error), file=sys.stderr)
         sys.exit(USAGE)

@@ -56,6 +56,13 @@ class FailOn(StrEnum):
     NEVER = "never"
 
 
+class LintEngine(StrEnum):
+    """What says whether a template is valid."""
+
+    FAST = "cloudformation-validate"
+    CFN_LINT = "cfn-lint"
+
+
 @app.command()
 def check(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Templates, directories, globs, - for stdin.")],
@@ -82,6 +89,10 @@ def check(
     environment: EnvironmentOption = None,
     region: RegionOption = None,
     as_of: AsOfOption = None,
+    lint: Annotated[
+        LintEngine | None,
+        typer.Option(help="Check validity too, by this engine; without a word: the first."),
+    ] = None,
     scenarios: Annotated[
         Scenarios, typer.Option(help="Default parameters, or each combination of conditions on its own.")
     ] = Scenarios.DEFAULT,
@@ -109,6 +120,7 @@ def check(
         select=_rules("--select", select) if select else None,
         ignore=_rules("--ignore", ignore or ()),
         skip_others=skip_non_templates,
+        lint=lint.value if lint else None,
     )
     outcomes = list(fleet.run(inputs(paths), options))
     _check_parameters(given(param or ()), outcomes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ import typer
 
 from cfaudit.nodes import TemplateError
 from cfaudit.sources.files import read
+from cfaudit.validity import ENGINES
 
 USAGE, BROKE = 2, 3
 
@@ -71,6 +72,15 @@ AsOfOption: TypeAlias = Annotated[
     datetime | None,
     typer.Option("--as-of", formats=["%Y-%m-%d"], help="The day to judge life cycles by; default today."),
 ]
+
+
+def arguments(words: Sequence[str]) -> list[str]:
+    """The words of a command line, with the engine that ``--lint`` means where no engine follows it."""
+    following = (*words[1:], "")
+    return [
+        f"{word}={ENGINES[0]}" if word == "--lint" and after not in ENGINES else word
+        for word, after in zip(words, following, strict=False)
+    ]
 
 
 def day(as_of: datetime | None) -> date:

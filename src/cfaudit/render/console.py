@@ -253,7 +253,7 @@ def _findings(sheet: _Sheet, template: TemplateObject, *, verbose: bool) -> None
             _each_group(sheet, template, held)
     for verdict, title, detail in (
         ("waived", "WAIVED", "gaps that a waiver covers; not scored"),
-        ("info", "IMPROVEMENTS", "different from what was asked, and better; not scored"),
+        ("info", "FOR INFORMATION", "improvements on what was asked, and other notes; not scored"),
     ):
         held = groups(template, verdict)
         if held:

@@ -75,6 +75,8 @@ def groups(template: TemplateObject, *verdicts: str) -> list[Group]:
 
 def _cost(rule: RuleObject, template: TemplateObject, findings: list[FindingObject]) -> float:
     """What the findings cost together: the rule's own cost where they are all that it has."""
+    if findings[0]["verdict"] != "fail":
+        return 0.0
     all_of = sum(other["rule"] == rule["id"] and other["verdict"] == "fail" for other in template["findings"])
     return rule["cost"] if all_of == len(findings) else round(sum(finding["cost"] for finding in findings), 2)
 
@@ -83,7 +85,7 @@ def positives(template: TemplateObject) -> list[Positive]:
     """What holds, by rule in the order of the catalogue."""
     judged: dict[str, int] = {}
     for finding in template["findings"]:
-        judged[finding["rule"]] = judged.get(finding["rule"], 0) + 1
+        judged[finding["rule"]] = judged.get(finding["rule"], 0) + (finding["verdict"] != "info")
     held: dict[str, list[FindingObject]] = {}
     for finding in template["positives"]:
         held.setdefault(finding["rule"], []).append(finding)
