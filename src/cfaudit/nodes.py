@@ -208,6 +208,12 @@ def strings(value: Value) -> Iterator[Scalar | Unknown]:
             return
 
 
+def stretch(key: Span, value: Value) -> Span:
+    """A member's key and value as one stretch; the value alone where it stands elsewhere."""
+    ordered = key.file == value.span.file and key[1:3] <= value.span[1:3]
+    return key.to(value.span) if ordered else value.span
+
+
 def truth(value: Value) -> bool | None:
     """CloudFormation's reading of a boolean property: absent is false, None when only deploy time knows."""
     match value:

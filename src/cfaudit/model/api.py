@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from cfaudit.model.declarations import Declarations, Resource, descend
 from cfaudit.model.invocations import Event, Target, is_undefined, sam_events
 from cfaudit.model.names import rendered
-from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, parts_of, spelled
+from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, parts_of, spelled, stretch
 
 Kind: TypeAlias = Literal["rest", "http", "websocket"]
 
@@ -54,7 +54,7 @@ class Settings(NamedTuple):
             return own
         shared, key = descend(self.defaults, own.span, path.split("."))
         if isinstance(own.value, Absent) and not isinstance(shared, Absent):
-            return Setting(shared, _stretch(key, shared), path)
+            return Setting(shared, stretch(key, shared), path)
         if isinstance(own.value, Seq) and isinstance(shared, Seq):
             return own._replace(value=Seq(shared.items + own.value.items, own.value.span))
         return own
@@ -67,13 +67,8 @@ def setting(resource: Resource, path: str) -> Setting:
 
 def below(value: Value, anchor: Span, prefix: str, *names: str) -> Setting:
     found, key = descend(value, anchor, names)
-    span = found.span if isinstance(found, Absent) else _stretch(key, found)
+    span = found.span if isinstance(found, Absent) else stretch(key, found)
     return Setting(found, span, ".".join((prefix, *names)))
-
-
-def _stretch(key: Span, value: Value) -> Span:
-    ordered = (key.line, key.column) <= (value.span.line, value.span.column)
-    return key.to(value.span) if ordered else value.span
 
 
 class Api(NamedTuple):
