@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cfaudit.load import load
-from cfaudit.model.api import HOLE, Route, Stage
+from cfaudit.model.api import HOLE, Route, Stage, blanked
 from cfaudit.model.invocations import Target, invoked
 from cfaudit.model.template import Template, build
 from cfaudit.resolve import Scenario, resolve
@@ -51,6 +51,12 @@ def only(template: Template) -> Route:
 def test_rest_path(resource: str, path: str) -> None:
     route = only(template(REST + method(f"ResourceId: {resource}, HttpMethod: get")))
     assert (route.api, route.kind, route.name, route.logical_id) == ("Api", "rest", f"GET {path}", "M")
+
+
+def test_a_route_is_named_as_the_template_writes_it() -> None:
+    part = "  A: {Type: AWS::ApiGateway::Resource, Properties: {ParentId: !Ref Shops, PathPart: !Sub 'v-${Stage}'}}\n"
+    route = only(template(REST + part + method("ResourceId: !Ref A, HttpMethod: !Ref Stage")))
+    assert (route.name, blanked(route.name)) == ("${Stage} /shops/v-${Stage}", f"{HOLE} /shops/v-{HOLE}")
 
 
 def test_path_of_a_cycle_ends() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from cfaudit.load import load
-from cfaudit.nodes import Absent, Deferred, Map, Reference, Scalar, Seq, Unknown, Value
+from cfaudit.nodes import Absent, Deferred, Map, Reference, Scalar, Seq, Unknown, Value, parts_of, spelled
 from cfaudit.resolve import MAX_SCENARIOS, Document, Scenario, resolve, scenarios
 
 HEAD = """\
@@ -141,7 +141,7 @@ PARTLY = {
     "!Ref Open": (OPEN,),
     "!Ref Subnets": (Deferred("parameter", "Subnets"),),
     "!Ref AWS::Region": (REGION,),
-    "!Ref Stored": (Deferred("dynamic", "ssm:/shop/table"),),
+    "!Ref Stored": (Deferred("dynamic", "ssm:/shop/table", expression="Stored"),),
     "!Ref Secret": (Deferred("dynamic", "ssm:/secret:1"),),
     "!Sub '${Table}'": (TABLE,),
     "!Sub '${Table.Arn}/index/*'": (ARN, "/index/*"),
@@ -243,7 +243,7 @@ def test_different_expressions_are_different_holes() -> None:
         ({"Subnets": "s-1, s-2"}, "!Ref Subnets", ["s-1", "s-2"]),
         ({"List": ""}, "!Ref List", []),
         ({"Number": "7"}, "!Ref Number", "7"),
-        ({"Stored": "/other"}, "!Ref Stored", (Deferred("dynamic", "ssm:/other"),)),
+        ({"Stored": "/other"}, "!Ref Stored", (Deferred("dynamic", "ssm:/other", expression="Stored"),)),
         ({"Open": "{{resolve:ssm:/x}}"}, "!Ref Open", (Deferred("dynamic", "ssm:/x"),)),
     ],
 )
@@ -489,3 +489,18 @@ def test_sections_that_are_not_there_are_empty() -> None:
     assert (found.parameters.entries, found.outputs.entries, found.metadata.entries) == ({}, {}, {})
     assert isinstance(found.description, Absent)
     assert found.description.span.line == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("!Sub 'orders-${Open}'", "orders-${Open}"),
+        ("!Ref Stored", "${Stored}"),
+        ("'{{resolve:ssm:/shop/table}}'", "{{resolve:ssm:/shop/table}}"),
+        ("!Sub 'a-{{resolve:ssm:/x/${Open}}}-b'", "a-{{resolve:ssm:/x/${Open}}}-b"),
+        ("!Join ['/', [!GetAtt Table.Arn, !Ref AWS::Region]]", "${Table.Arn}/${AWS::Region}"),
+        ("!ImportValue shared-table", "${shared-table}"),
+    ],
+)
+def test_holes_are_spelled_as_the_template_writes_them(written: str, said: str) -> None:
+    assert spelled(parts_of(value(written))) == said

@@ -123,6 +123,13 @@ def test_reports_are_valid(found: Report) -> None:
     assert errors(found) == []
 
 
+def test_what_is_said_of_one_place_stands_in_one_note() -> None:
+    found = of_file("fixtures/rules/public-bucket/fail.yaml")["findings"]
+    evidence = [item for finding in found if finding["rule"] == "public-bucket" for item in finding["evidence"]]
+    assert "BlockPublicPolicy is off; RestrictPublicBuckets is off" in [item["note"] for item in evidence]
+    assert len({(item["line"], item["text"]) for item in evidence}) == len(evidence)
+
+
 def test_a_conditional_gap_says_when() -> None:
     found = template(SAM)["findings"]
     assert [finding["when"] for finding in found if finding["rule"] == "key-rotation-off"] == ["IsProd is false"]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cfn_flip
+import pytest
 
-from stacks import ROOT, rules
+from cfaudit.finding import Verdict
+from stacks import ROOT, audited, rules
 
 STUBS = ROOT / "rules" / "_stubs.yaml"
 
@@ -48,14 +51,30 @@ def closed(snippet: dict[str, Any], stubs: dict[str, Any]) -> dict[str, Any]:
     return {"AWSTemplateFormatVersion": "2010-09-09", **held, "Resources": resources}
 
 
-def test_snippets_lint(tmp_path: Path) -> None:
+def templates() -> Iterator[tuple[str, int, str]]:
+    """The rule, the number of its remedy, and the snippet as a template."""
     stubs = json.loads(cfn_flip.to_json(STUBS.read_text(encoding="utf-8")))
     for rule in rules():
         for index, remedy in enumerate(rule.remedies):
             if remedy.snippet:
                 snippet = json.loads(cfn_flip.to_json(remedy.snippet))
-                text = json.dumps(closed(snippet, stubs), indent=1)
-                (tmp_path / f"{rule.id}-{index}.json").write_text(text, encoding="utf-8")
+                yield rule.id, index, json.dumps(closed(snippet, stubs), indent=1)
+
+
+@pytest.mark.parametrize("profile", ["serverless", "crowdfunding"])
+def test_no_snippet_has_the_gap_that_it_closes(profile: str) -> None:
+    failing = [
+        f"{rule}, remedy {index}"
+        for rule, index, text in templates()
+        for result in audited(text, "snippet.json", profile).results
+        if result.rule.id == rule and result.verdict is Verdict.FAIL
+    ]
+    assert failing == []
+
+
+def test_snippets_lint(tmp_path: Path) -> None:
+    for rule, index, text in templates():
+        (tmp_path / f"{rule}-{index}.json").write_text(text, encoding="utf-8")
     files = sorted(tmp_path.iterdir())
     assert len(files) > 30
     done = subprocess.run(

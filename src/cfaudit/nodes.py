@@ -6,7 +6,7 @@ Both are immutable and know where in the text they stand.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -117,7 +117,8 @@ class Deferred(NamedTuple):
     """A hole filled at deploy time by something else: a parameter without default, an import, a dynamic reference …
 
     ``undefined`` is a name that a transform may declare, ``missing`` one that nothing does: the template is broken.
-    ``mentions`` are the logical ids it depends on; ``expression`` tells two calls of one function apart.
+    ``mentions`` are the logical ids it depends on; ``expression`` tells two calls of one function apart, and names the
+    parameter whose type makes it a dynamic reference.
     """
 
     kind: DeferredKind
@@ -127,6 +128,21 @@ class Deferred(NamedTuple):
 
 
 Part: TypeAlias = str | Reference | Deferred
+
+
+def spelled(parts: Iterable[Part]) -> str:
+    """Text for people, its holes as a template writes them: ``${Env}``, ``${Key.Arn}``, ``{{resolve:ssm:/name}}``."""
+    return "".join(part if isinstance(part, str) else _hole(part) for part in parts)
+
+
+def _hole(part: Reference | Deferred) -> str:
+    match part:
+        case Deferred("dynamic", name, _, ""):
+            return f"{{{{resolve:{name}}}}}"
+        case Deferred("dynamic", _, _, name) | Reference(name, None) | Deferred(_, name):
+            return f"${{{name}}}"
+        case Reference(name, attribute):
+            return f"${{{name}.{attribute}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +206,12 @@ def strings(value: Value) -> Iterator[Scalar | Unknown]:
                 yield from strings(item)
         case Map() | Absent():
             return
+
+
+def stretch(key: Span, value: Value) -> Span:
+    """A member's key and value as one stretch; the value alone where it stands elsewhere."""
+    ordered = key.file == value.span.file and key[1:3] <= value.span[1:3]
+    return key.to(value.span) if ordered else value.span
 
 
 def truth(value: Value) -> bool | None:

@@ -330,7 +330,7 @@ def _finding(result: Result, finding: Finding, audit: Audit, cost: float, named:
         when=finding.when,
         waiver=_waiver(finding),
         cost=round_half_up(cost, "0.01"),
-        evidence=[_evidence(item, index, audit) for index, item in enumerate(finding.evidence)],
+        evidence=_evidence(finding, audit),
         fingerprint=_fingerprint(rule, finding, named),
     )
 
@@ -348,18 +348,27 @@ def _crash(row: RuleScore, audit: Audit, named: str) -> FindingObject:
     return {**_finding(row.result, broken, audit, 0.0, named), "verdict": "error"}
 
 
-def _evidence(item: Evidence, index: int, audit: Audit) -> EvidenceObject:
-    span = item.span
-    return EvidenceObject(
-        file=span.file,
-        line=span.line,
-        column=span.column,
-        end_line=span.end_line,
-        end_column=span.end_column,
-        text=audit.template.excerpt(span) if item.text is None else item.text,
-        note=item.note,
-        role="related" if index else "primary",
-    )
+def _evidence(finding: Finding, audit: Audit) -> list[EvidenceObject]:
+    """Each place once: what several items say of the same text on the same line stands in one note."""
+    found: dict[tuple[str, int, str], EvidenceObject] = {}
+    for item in finding.evidence:
+        span = item.span
+        text = audit.template.excerpt(span) if item.text is None else item.text
+        same = found.get((span.file, span.line, text))
+        if same is None:
+            found[span.file, span.line, text] = EvidenceObject(
+                file=span.file,
+                line=span.line,
+                column=span.column,
+                end_line=span.end_line,
+                end_column=span.end_column,
+                text=text,
+                note=item.note,
+                role="related" if found else "primary",
+            )
+        elif item.note not in same["note"].split("; "):
+            same["note"] += f"; {item.note}"
+    return list(found.values())
 
 
 def _from_project_root(path: str) -> str:

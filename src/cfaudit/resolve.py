@@ -32,6 +32,7 @@ from cfaudit.nodes import (
     as_text,
     parts_of,
     same_text,
+    spelled,
 )
 
 MAX_ASSIGNMENTS = 512
@@ -480,7 +481,7 @@ class _Resolver:
         if given is None and isinstance(default, Scalar) and name not in self.scenario.open:
             text = as_text(default)
         if kind.startswith("AWS::SSM::Parameter::Value"):
-            return Unknown(span, (Deferred("dynamic", f"ssm:{text or name}"),))
+            return Unknown(span, (Deferred("dynamic", f"ssm:{text or name}", expression=name),))
         if text is None:
             return Unknown(span, (Deferred("parameter", name),))
         if kind == "CommaDelimitedList" or kind.startswith("List<"):
@@ -609,7 +610,7 @@ class _Resolver:
         return found
 
     def _import(self, call: Call) -> Value:
-        name = _shown(parts_of(self.value(call.argument)))
+        name = spelled(parts_of(self.value(call.argument)))
         return Unknown(call.span, (Deferred("import", name or "?", expression=_expression(call.argument)),))
 
     def _json(self, call: Call) -> Value:
@@ -666,7 +667,7 @@ def _dynamic(parts: Iterable[Part]) -> list[Part]:
             elif inside is not None and match[0] == "}}":
                 inside.append(match.string[position : match.start()])
                 mentions = Unknown(_NOWHERE, tuple(inside)).mentions
-                outside.append(Deferred("dynamic", _shown(inside), mentions))
+                outside.append(Deferred("dynamic", spelled(inside), mentions))
                 inside, position = None, match.end()
         (outside if inside is None else inside).append(part[position:] if isinstance(part, str) else part)
     if inside is not None:
@@ -675,20 +676,6 @@ def _dynamic(parts: Iterable[Part]) -> list[Part]:
 
 
 _NOWHERE = Span("", 1, 1, 1, 1)
-
-
-def _shown(parts: Iterable[Part]) -> str:
-    """Text for people, its holes as ``Fn::Sub`` writes them."""
-    pieces = []
-    for part in parts:
-        match part:
-            case str():
-                pieces.append(part)
-            case Reference(logical_id, None) | Deferred(_, logical_id):
-                pieces.append(f"${{{logical_id}}}")
-            case Reference(logical_id, attribute):
-                pieces.append(f"${{{logical_id}.{attribute}}}")
-    return "".join(pieces)
 
 
 def _expression(node: Node) -> str:

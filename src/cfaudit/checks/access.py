@@ -11,6 +11,7 @@ from cfaudit.checks.key_access import missing_right
 from cfaudit.checks.permissions import listed
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
+from cfaudit.model.code.facts import Code
 from cfaudit.model.declarations import Resource
 from cfaudit.model.encryption import TABLE_TYPES
 from cfaudit.model.functions import Function, Variable
@@ -268,11 +269,12 @@ def told_resources(
     makes it run: its event source, a subscription, a failure destination, a rule's input, a workflow it is a task of.
     Code that can be read and holds the name, or its beginning, passes too. Unknown: a resource with a name of its own
     and code that cannot be read, variables that deploy time decides, and a role that may look names up (SSM
-    parameters, lists of tables …). A resource that CloudFormation names is known to no code in advance.
+    parameters, lists of tables …). A resource that CloudFormation names is known to no code in advance. Comments,
+    and code that the handler does not reach, hold nothing.
 
     Pairs: a function whose role may use the listed action, and which has a variable for one of the arguments that it
-    requires, needs one for each. Code that can be read and sets the argument passes; code that cannot be read is
-    unknown.
+    requires, needs one for each. A call in its code that is given the argument passes; code that cannot be read, or
+    of which a package may hold a part, is unknown.
     """
     for name, functions in template.functions_of.items():
         judged_functions = [f for f in functions if f.logical_id not in template.custom_resource_functions]
@@ -352,14 +354,16 @@ def _doubted(
     path = NAME_PROPERTIES.get(resource.type, "")
     name = parts_of(resource.at(path)) if path else ()
     start = next((part for part in name if isinstance(part, str)), "")
-    texts = [code_text(template, function) for function in functions]
-    if len(start) >= _PREFIX and any(start in text for text in texts if text):
+    codes = [template.code[function.logical_id] for function in functions]
+    if len(start) >= _PREFIX and any(start in text for code in codes for text in _texts(code)):
         return Outcome.PASS, ""
     hidden = next((function for function in functions if is_hidden(function)), None)
     if hidden:
         return Outcome.UNKNOWN, f"only deploy time knows the variables of {hidden.logical_id}"
-    if name and None in texts:
-        return Outcome.UNKNOWN, "its code, which cannot be read here, may hold it"
+    unread = next((code for code in codes if not code.complete), None)
+    if name and unread:
+        part = "part of which" if unread.readable else "which"
+        return Outcome.UNKNOWN, f"its code, {part} cannot be read here, may hold it"
     for statement in principal.statements:
         named = {target for element in statement.resources for target in named_by(template, element)}
         for element in statement.actions if statement.effect == "Allow" and named != {resource.logical_id} else ():
@@ -370,17 +374,12 @@ def _doubted(
     return Outcome.FAIL, ""
 
 
-def code_text(template: Template, function: Function) -> str | None:
-    """The text of a function's code where it can be read: inline, or in files beside the template."""
-    inline = function.at("Code.ZipFile")
-    if isinstance(inline, (Scalar, Unknown)):
-        return rendered(inline)
-    for place in (function.resource.attribute("Metadata.cfaudit.code"), function.at("Code")):
-        if isinstance(place, Scalar):
-            paths = template.local.sources(place.text) or (place.text,)
-            texts = [file.text for file in map(template.local.text, paths) if file]
-            return "\n".join(texts) if texts else None
-    return None
+def _texts(code: Code) -> Iterator[str]:
+    """The literal texts of a function's code, long ones only where a call of the SDK is given them."""
+    yield from code.words
+    for call in code.calls:
+        for origin in (call.target, *call.arguments.values()):
+            yield from origin.texts
 
 
 def _paired(template: Template, function: Function, action: str, arguments: tuple[str, ...]) -> Iterator[Finding]:
@@ -397,13 +396,20 @@ def _paired(template: Template, function: Function, action: str, arguments: tupl
     if not held or principal is None or not principal.allows(action):
         return
     _, first = next(iter(held.values()))
-    call, text, who = action.partition(":")[2], code_text(template, function), function.logical_id
+    call, code, who = action.partition(":")[2], template.code[function.logical_id], function.logical_id
     outcome, message = Outcome.PASS, f"{who} has variables for all that {call} requires: {listed(wanted.values())}"
-    if missing and text is not None and all(name.lower() in text.lower() for name in missing):
+    if missing and _sets(code, action, missing):
         message = f"the code of {who} sets {listed(missing)} for {call} itself"
     elif missing:
-        outcome = Outcome.UNKNOWN if text is None else Outcome.FAIL
-        doubt = ", unless its code, which cannot be read here, holds it" if text is None else ""
+        hidden = not code.complete or any(made.arguments_open for made in code.calls_of(action))
+        outcome = Outcome.UNKNOWN if hidden else Outcome.FAIL
+        part = "part of which" if code.readable else "which"
+        doubt = f", unless its code, {part} cannot be read here, holds it" if hidden else ""
         message = f"{who} is given {first.name} for {call}, but no {listed(missing)}, which it requires too{doubt}"
     path = f"Environment.Variables.{first.name}"
     yield judged(outcome, function.resource, path, message, span=first.span, salient=call)
+
+
+def _sets(code: Code, action: str, arguments: list[str]) -> bool:
+    """Whether a call that the code makes is given all of the arguments."""
+    return any(made.arguments.keys() >= set(arguments) for made in code.calls_of(action))

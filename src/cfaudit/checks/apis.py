@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome
-from cfaudit.model.api import Api, Route, Setting, Stage, shown
+from cfaudit.model.api import Api, Route, Setting, Stage, capitals, shown
 from cfaudit.model.declarations import descend
 from cfaudit.model.policies import ResourceStatement, statements
 from cfaudit.model.template import Template
@@ -68,7 +68,7 @@ def _judged_route(template: Template, route: Route) -> Finding:
     if who.required or who.key:
         by = who.type if who.required else "an API key"
         return _routed(Outcome.PASS, route, decided, f"{route.logical_id} asks callers of {route.name} for {by}")
-    if route.integration and shown(route.integration.type.value).upper() == "MOCK":
+    if route.integration and capitals(route.integration.type.value) == "MOCK":
         message = f"{route.logical_id} answers {route.name} with a fixed response and calls no backend"
         return _routed(Outcome.PASS, route, route.integration.type, message)
     api = template.apis.declared.get(route.api or "")
@@ -404,7 +404,7 @@ def _rest_limits(stage: Stage) -> Iterator[_Limits]:
             descend(entry, entry.span, [name])[0]
             for name in ("HttpMethod", "ResourcePath", "ThrottlingRateLimit", "ThrottlingBurstLimit")
         )
-        verb, where = shown(method).upper(), "/" + shown(path).replace("~1", "/").lstrip("/")
+        verb, where = capitals(method), "/" + shown(path).replace("~1", "/").lstrip("/")
         covers = "*" if (verb, where) == ("*", "/*") else f"{verb} {where}"
         yield _Limits(covers, rate_, burst_, Setting(entry, entry.span, settings.path))
 

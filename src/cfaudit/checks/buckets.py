@@ -74,9 +74,11 @@ def tls_only_bucket(template: Template, facts: Facts) -> Iterator[Finding]:
     """The policy of every bucket must deny requests over plain HTTP.
 
     What counts is a Deny for everyone (`Principal: "*"`) that covers reading and writing every object, on the condition
-    that `aws:SecureTransport` is false, or that `s3:TlsVersion` is below a version. A statement for some principals,
-    some actions, or a prefix does not count, nor does one that allows HTTPS only. Without a bucket policy in the
-    template it fails, unless the configuration says that the policy is in another stack, or a macro may add it.
+    that `aws:SecureTransport` is false, or that `s3:TlsVersion` is below a version if it exists (a request over plain
+    HTTP has none). The same without IfExists is unknown: AWS's page speaks of HTTPS requests. A
+    statement for some principals, some actions, or a prefix does not count, nor does one that allows HTTPS only.
+    Without a bucket policy in the template it fails, unless the configuration says that the policy is in another stack,
+    or a macro may add it.
     """
     policies = bucket_policies(template)
     for bucket in template.of("AWS::S3::Bucket"):
@@ -95,6 +97,8 @@ def _tls_by_policy(bucket: Resource, policies: tuple[Resource, ...]) -> Finding:
     if None in answers:
         policy, statement = held[answers.index(None)]
         message = f"Whether {policy.logical_id} denies plain HTTP requests to {name} is known at deploy time only"
+        if isinstance(statement, ResourceStatement) and _is_about_version(statement):
+            message = f"{policy.logical_id} denies old TLS versions to {name}, and perhaps not requests without TLS"
         return judged(Outcome.UNKNOWN, bucket, None, message, span=statement.span)
     for policy, statement in held:
         if isinstance(statement, ResourceStatement) and statement.effect == "Deny" and _is_about_tls(statement):
@@ -147,19 +151,33 @@ def _is_insecure(condition: Value) -> bool | None:
     """Whether a condition holds for every plain HTTP request."""
     if isinstance(condition, Unknown):
         return None
-    found, narrowed = False, False
+    found, narrowed, versioned = False, False, False
     for operator, key, value in _clauses(condition):
         if _names_plain_http(operator, key, value):
             found = True
+        elif _names_version(operator, key):
+            versioned = True
         elif key not in _SERVICE_KEYS:
             narrowed = True
-    return found and not narrowed
+    return None if versioned and not narrowed else found and not narrowed
+
+
+def _names_version(operator: str, key: str) -> bool:
+    """A condition that holds for old versions of TLS; for none only if S3 says so, for IAM matches no absent key.
+
+    https://repost.aws/knowledge-center/s3-enforce-modern-tls
+    """
+    return operator == "numericlessthan" and key == "s3:tlsversion"
+
+
+def _is_about_version(statement: ResourceStatement) -> bool:
+    return any(_names_version(operator, key) for operator, key, _ in _clauses(statement.condition))
 
 
 def _names_plain_http(operator: str, key: str, value: Value) -> bool:
-    # A request over plain HTTP has no TLS version, and AWS states that this condition rejects it, too.
-    # https://repost.aws/knowledge-center/s3-enforce-modern-tls
-    if operator in ("numericlessthan", "numericlessthanifexists"):
+    # A condition with IfExists holds where the key is absent.
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+    if operator == "numericlessthanifexists":
         return key == "s3:tlsversion"
     false = [item.text.lower() for item in strings(value) if isinstance(item, Scalar)] == ["false"]
     return operator in ("bool", "boolifexists", "stringequals", "stringlike") and key == "aws:securetransport" and false

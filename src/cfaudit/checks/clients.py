@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
-from cfaudit.model.api import API_TYPES, HOLE, Api, Route, Stage, definition_of, owner_of, shown
+from cfaudit.model.api import API_TYPES, HOLE, Api, Route, Stage, blanked, definition_of, owner_of, shown
 from cfaudit.model.declarations import Resource, descend
 from cfaudit.model.template import Template
 from cfaudit.nodes import Absent, Map, Scalar, Span, Unknown, Value, strings, truth
@@ -112,7 +112,7 @@ def _takes(other: Route, route: Route) -> bool:
 
 
 def _shape(path: str) -> str:
-    return re.sub(r"\{[^{}+]*\}", "{}", path)
+    return re.sub(r"\{[^{}+]*\}", "{}", blanked(path))
 
 
 def _front(template: Template, api: Api) -> Resource | None:
@@ -337,7 +337,7 @@ def _path_of(template: Template, route: Route) -> Span:
 
 
 def _segments(route: Route) -> list[str]:
-    return [segment for segment in route.path.lower().split("/") if segment]
+    return [segment for segment in blanked(route.path).lower().split("/") if segment]
 
 
 def _about(route: Route, words: tuple[str, ...]) -> bool:
@@ -357,7 +357,7 @@ def _serves(route: Route, need: _Need) -> bool:
 
 
 def _is_greedy(route: Route) -> bool:
-    return "+}" in route.path or route.path == "$default" or HOLE in route.path
+    return "+}" in route.path or route.path == "$default" or HOLE in blanked(route.path)
 
 
 # Deployments ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from cfaudit.finding import Evidence, Finding, Outcome, judged
 from cfaudit.model.declarations import Resource, descend
 from cfaudit.model.embedded import Malformed, Unread, from_node
 from cfaudit.model.template import Template
-from cfaudit.nodes import Map, Node, Scalar, Seq, Span, Unknown, Value
+from cfaudit.nodes import Map, Node, Scalar, Seq, Span, Unknown, Value, spelled
 
 SHOWN = 5
 
@@ -121,8 +121,8 @@ def _namespace(first: Value, seen: _Seen) -> None:
             return
         case Scalar(text):
             seen.spaces.append((text, first.span))
-        case Unknown(span, (str(head), *_)):
-            seen.spaces.append((f"{head}…", span))
+        case Unknown(span, (str(), *_) as parts):
+            seen.spaces.append((spelled(parts), span))
         case Map({"expression": Scalar(text)}):
             _searched(text, first.span, seen)
         case _:

@@ -112,6 +112,7 @@ def _is_federated(client: Resource) -> bool:
 # Flows ---------------------------------------------------------------------------------------------------------------
 
 _FLOWS = "ExplicitAuthFlows"
+_CHOICE = "ALLOW_USER_AUTH"
 _MIGRATION = "LambdaConfig.UserMigration"
 
 
@@ -120,7 +121,8 @@ def password_flows(template: Template, facts: Facts, *, flows: Mapping[str, str]
 
     Those are the listed values of `ExplicitAuthFlows`, under their old names too. A client that lists no flow has
     Cognito's defaults (SRP, custom, refresh token) and passes, and so does a client of a pool with a user migration
-    trigger, which needs the password. `ALLOW_USER_AUTH` passes: the pool decides which factors it offers.
+    trigger, which needs the password. `ALLOW_USER_AUTH` is unknown: the application chooses among several ways to sign
+    in, and sending the password is one of them.
     """
     for client in template.of(CLIENT):
         listed = client.at(_FLOWS)
@@ -135,6 +137,10 @@ def password_flows(template: Template, facts: Facts, *, flows: Mapping[str, str]
             for path, value in weak:
                 message = f"{client.logical_id} allows {flows[value.text]}, which sends the password itself"
                 yield judged(Outcome.FAIL, client, path, message, salient=value.text)
+        elif any(value.text == _CHOICE for _, value in found):
+            path = next(path for path, value in found if value.text == _CHOICE)
+            message = f"{client.logical_id} allows USER_AUTH, in which the application may send the password itself"
+            yield judged(Outcome.UNKNOWN, client, path, message, salient=_CHOICE)
         elif isinstance(listed, Unknown) or any(isinstance(value, Unknown) for value in strings(listed)):
             message = f"Which flows {client.logical_id} allows is known at deploy time only"
             yield judged(Outcome.UNKNOWN, client, _FLOWS, message)

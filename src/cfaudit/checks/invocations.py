@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome
-from cfaudit.model.api import HOLE, Route, Setting, setting
+from cfaudit.model.api import HOLE, Route, Setting, blanked, setting
 from cfaudit.model.declarations import Resource
 from cfaudit.model.iam import role_of
 from cfaudit.model.invocations import Permission, Target, invoked
@@ -324,7 +324,7 @@ def _is_route(tail: str, route: Route | None) -> bool | None:
     pattern = re.sub("\x01[^\x02]*\x02", "*", re.sub(r"\{[^/}]*\}", "P", tail))
     stage = pattern.split("/")[1] if pattern.startswith("/") else ""
     held = stage if stage and "*" not in stage and "?" not in stage else "s"
-    path = re.sub(r"\{[^/}]*\}", "P", route.path).replace(HOLE, "H")
+    path = re.sub(r"\{[^/}]*\}", "P", blanked(route.path)).replace(HOLE, "H")
     if not route.path.startswith("/"):
         candidates = [f"/{held}/{path}"]
     else:
@@ -333,5 +333,5 @@ def _is_route(tail: str, route: Route | None) -> bool | None:
     matched = [bool(regex.match(candidate)) for candidate in candidates]
     if all(matched):
         return True
-    plain = route.path.startswith("/") and HOLE not in route.path + route.method and "/ANY/" not in pattern
+    plain = route.path.startswith("/") and HOLE not in blanked(route.path + route.method) and "/ANY/" not in pattern
     return False if plain and not any(matched) else None

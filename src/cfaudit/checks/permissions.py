@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from cfaudit import data
+from cfaudit.checks.texting import PUBLISH, sends_texts
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
 from cfaudit.model.iam import Principal, Statement, action_matches
@@ -212,8 +213,11 @@ def scoped_resources(template: Template, facts: Facts) -> Iterator[Finding]:
     itself says `*` are excepted, some of them only under a condition. A wildcard such as `s3:Get*` counts if it covers
     such an action; one that only reads (`ec2:Describe*`) counts if that is true of most of what it covers.
     A condition on a tag, an alias or another key that says which resource takes the place of an ARN; one on the
-    account, the caller or the request does not. Policies that AWS wrote, trust policies, key policies and permissions
-    boundaries are not judged. A resource given by a parameter without default is taken for an ARN.
+    account, the caller or the request does not. `sns:Publish` on `*` is right for who sends text messages to phone
+    numbers, which no ARN names: it passes where code that can be read, or a task, gives a `PhoneNumber`, and is
+    unknown for a `TargetArn`, and where code cannot be read and there is no topic to publish to instead. Policies
+    that AWS wrote, trust policies, key policies and permissions boundaries are not judged. A resource given by a
+    parameter without default is taken for an ARN.
     """
     for principal in template.principals.values():
         passing: list[_Named] = []
@@ -224,9 +228,10 @@ def scoped_resources(template: Template, facts: Facts) -> Iterator[Finding]:
                 continue
             everything = [element for element in statement.resources if isinstance(element, Scalar) and _all(element)]
             exposed = list(_exposed(statement)) if everything and not _restricted(statement) else []
-            if exposed:
+            outcome = _publishing(template, principal, exposed)
+            if exposed and outcome is not Outcome.PASS:
                 failing = True
-                yield _exposure(principal, statement, everything[0], exposed)
+                yield _exposure(outcome, principal, statement, everything[0], exposed)
             else:
                 anchors = (*everything, *statement.resources, *statement.not_resources)
                 passing.append(_Named(anchors[0], statement))
@@ -237,15 +242,27 @@ def scoped_resources(template: Template, facts: Facts) -> Iterator[Finding]:
         yield from _unread(principal)
 
 
+def _publishing(template: Template, principal: Principal, exposed: list[Scalar]) -> Outcome:
+    """What a statement comes to that exposes only publishing: a text message to a phone number needs `*`.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-sns.html
+    """
+    if {element.text.lower() for element in exposed} != {PUBLISH.lower()}:
+        return Outcome.FAIL
+    sends = sends_texts(template, principal)
+    return Outcome.UNKNOWN if sends is None else Outcome.PASS if sends else Outcome.FAIL
+
+
 def _exposure(
-    principal: Principal, statement: Statement, everything: Scalar, exposed: list[Scalar | Unknown]
+    outcome: Outcome, principal: Principal, statement: Statement, everything: Scalar, exposed: list[Scalar]
 ) -> Finding:
-    names = [told(element) for element in exposed]
-    if statement.not_actions:
-        names = [f"everything but {listed(names)}"]
-    message = f"{principal.logical_id} may use {listed(names)} on every resource, though that can be limited to ARNs"
+    names = [element.text for element in exposed]
+    doubt = "though that can be limited to ARNs"
+    if outcome is Outcome.UNKNOWN:
+        doubt = "which is right only if it publishes to phone numbers or devices; topics can be limited to ARNs"
+    message = f"{principal.logical_id} may use {listed(names)} on every resource, {doubt}"
     found = [_Named(everything, statement), *(_Named(element, statement) for element in exposed)]
-    return _about(Outcome.FAIL, principal, found, message, listed(names, 50))
+    return _about(outcome, principal, found, message, listed(names, 50))
 
 
 def _all(element: Scalar) -> bool:
@@ -256,15 +273,21 @@ def _is_hole(element: Scalar | Unknown) -> bool:
     return isinstance(element, Unknown) and not element.references and not element.known_text.strip("\0")
 
 
-def _exposed(statement: Statement) -> Iterator[Scalar | Unknown]:
+def _exposed(statement: Statement) -> Iterator[Scalar]:
     """The elements of Action that cover an action which could name resources; NotAction covers some for certain."""
     keys = {key for _, key, _ in statement.conditions}
     if statement.not_actions:
-        yield from statement.not_actions
+        yield _all_but(statement)
         return
     for element in statement.actions:
         if isinstance(element, Scalar) and (_all(element) or _could_be_limited(element.text, keys)):
             yield element
+
+
+def _all_but(statement: Statement) -> Scalar:
+    """What NotAction allows, said where it stands; its own elements are what it leaves out."""
+    span = statement.exempting or statement.not_actions[0].span
+    return Scalar(f"everything but {listed(told(element) for element in statement.not_actions)}", span)
 
 
 def _could_be_limited(text: str, keys: set[str]) -> bool:
@@ -337,7 +360,7 @@ def _broad(statement: Statement) -> Iterator[_Named]:
     everywhere = any(isinstance(element, Scalar) and _all(element) for element in statement.resources)
     if statement.not_actions and everywhere:
         but = listed(told(element) for element in statement.not_actions)
-        yield _Named(statement.not_actions[0], statement, f"every action but {but}{by}")
+        yield _Named(_all_but(statement), statement, f"every action but {but}{by}")
     for element in statement.actions:
         if not isinstance(element, Scalar):
             continue

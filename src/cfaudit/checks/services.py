@@ -22,14 +22,16 @@ from cfaudit.model.reliance import (
     workloads,
 )
 from cfaudit.model.template import Template
-from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, truth
+from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, strings, truth
+from cfaudit.steps import documented
 
 
 class _Backing(NamedTuple):
     """What a component needs: a service, what is declared of it, and the lines that rely on it.
 
     ``parts`` are resource types by what they are called; ``links`` names the property that may hold a part inline or
-    by the ARN of one that is declared elsewhere.
+    by the ARN of one that is declared elsewhere. ``senders`` are arguments of calls that name one by a mail address,
+    and ``step`` is the manual step by which somebody makes one.
     """
 
     component: str
@@ -43,6 +45,8 @@ class _Backing(NamedTuple):
     policies: tuple[str, ...] = ()
     workarounds: tuple[str, ...] = ()
     closed: str = ""
+    senders: tuple[str, ...] = ()
+    step: str = ""
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -147,18 +151,23 @@ def mail_identity(
     policies: tuple[str, ...],
     templated: tuple[str, ...],
     configuration: tuple[str, ...],
+    senders: tuple[str, ...],
+    step: str,
     parts: Mapping[str, tuple[str, ...]],
 ) -> Iterator[Finding]:
     """A stack that may send mail through SES must declare an identity to send from.
 
-    Judged are grants of the sending actions, wherever the policy stands; an action granted by `*` alone is no
-    reliance. An identity that an import, a parameter, a literal ARN, a nested stack, a macro or a function that may
-    create one supplies is unknown. A declared identity must have a configuration set, its own or one that a function
-    is told; an address must have no DKIM signing attributes; and who may send templated mail needs a template. An
-    identity whose name only deploy time knows is taken for a domain. Where the profile requires mail, total absence
-    fails as well.
+    Judged are grants of the sending actions, wherever the policy stands; an action granted by `*` alone is no reliance.
+    An identity that an import, a parameter, a literal ARN, a nested stack, a macro or a function that may create one
+    supplies is unknown. So is one that was verified by hand, where the profile does not require mail and something
+    names it: a mail address in a condition, a variable or the code, or the manual step that verifies it. A declared
+    identity must have a configuration set, its own or one that a function is told; an address must have no DKIM signing
+    attributes; and who may send templated mail needs a template. An identity whose name only deploy time knows is taken
+    for a domain. Where the profile requires mail, total absence fails as well.
     """
     backing = _Backing(component, service, calls, creators, parts, hints=variables, policies=policies)
+    if not facts.requires(component):
+        backing = backing._replace(senders=senders, step=step)
     yield from _backed(template, facts, backing)
     identities = list(template.of(*backing.types))
     for identity in identities:
@@ -199,7 +208,7 @@ def _configuration_set(template: Template, identity: Resource, patterns: tuple[s
         )
     unused = [resource.logical_id for resource in template.of("AWS::SES::ConfigurationSet")]
     instead = f"; {unused[0]} is declared and nothing uses it" if unused else ""
-    message = f"{identity.logical_id} sends without a configuration set: bounces and complaints reach nobody{instead}"
+    message = f"{identity.logical_id} has no configuration set, so no events of its mail are published{instead}"
     return judged(Outcome.FAIL, identity, path, message, severity=Severity.MEDIUM, salient="configuration set")
 
 
@@ -353,7 +362,9 @@ def _open_end(template: Template, facts: Facts, backing: _Backing, lines: list[_
     """Why a service that is relied upon may be there although it is not declared, empty when it cannot."""
     named = next((line.elsewhere for line in lines if line.elsewhere), None)
     if named:
-        return f"{named} may name one of another stack"
+        return f"{named} may name one outside this stack"
+    if backing.step in documented(template):
+        return f"the manual step {backing.step} says that somebody makes it by hand"
     for grant in grants(template, backing.creators):
         if not grant.action.text.endswith(":*"):
             return f"{grant.principal.logical_id} may create one at run time"
@@ -438,9 +449,27 @@ def _lines(template: Template, backing: _Backing) -> list[_Line]:
     named = backing.variables + (backing.hints if found else ())
     for function, variable in named_variables(template, named):
         note = f"{function.logical_id} is told {told(variable.value) or 'one'} in {variable.name}"
-        elsewhere = f"{variable.name} of {function.logical_id}" if given(variable.value) else None
+        outside = given(variable.value) or (backing.senders and _is_sender(told(variable.value)))
+        elsewhere = f"{variable.name} of {function.logical_id}" if outside else None
         found.setdefault(variable.span, _Line(function.logical_id, variable.name, note, variable.span, elsewhere, True))
+    if found:
+        found.update({line.span: line for line in _sent(template, backing)})
     return list(found.values())
+
+
+def _is_sender(text: str) -> bool:
+    """Whether a text names a mail identity: an address, or the ARN of one."""
+    return "@" in text or ":identity/" in text
+
+
+def _sent(template: Template, backing: _Backing) -> Iterator[_Line]:
+    """The calls in code that name a sender."""
+    for name, code in template.code.items() if backing.senders else ():
+        for call in code.calls_of(*backing.calls):
+            origins = (call.arguments[argument] for argument in backing.senders if argument in call.arguments)
+            sender = next((text for origin in origins for text in origin.texts if _is_sender(text)), None)
+            if sender:
+                yield _Line(name, "call", f"the code of {name} sends from {sender}", call.span, sender, True)
 
 
 def _scalars(value: Value) -> Iterator[tuple[str, Scalar | Unknown]]:
@@ -456,6 +485,9 @@ def _granted(template: Template, backing: _Backing, grant: Grant, running: froze
     for element in grant.statement.resources:
         if naming(template, element, backing.prefix, backing.types) in (Naming.ELSEWHERE, Naming.LITERAL):
             elsewhere = told(element)
+    for _, key, value in grant.statement.conditions:
+        if key == "ses:fromaddress" and backing.senders:
+            elsewhere = next(map(told, strings(value)), None)
     note = f"granted to {subject}{by}"
     return _Line(subject, "call", note, grant.action.span, elsewhere, subject in running)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome
-from cfaudit.model.api import Route, Setting, definition_of, setting, shown
+from cfaudit.model.api import Route, Setting, capitals, definition_of, setting, shown
 from cfaudit.model.declarations import Resource, descend
 from cfaudit.model.template import Template
 from cfaudit.nodes import Absent, Map, Scalar, Unknown, Value, truth
@@ -27,7 +27,7 @@ def validated_requests(template: Template, facts: Facts) -> Iterator[Finding]:
     for route in template.routes:
         if route.kind != "rest" or route.method not in _METHODS:
             continue
-        if route.integration and shown(route.integration.type.value).upper() == "MOCK":
+        if route.integration and capitals(route.integration.type.value) == "MOCK":
             continue
         yield _route(template, route)
 

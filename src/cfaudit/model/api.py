@@ -6,13 +6,14 @@ makes of function events, and OpenAPI definitions written in the template all lo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
 from cfaudit.model.declarations import Declarations, Resource, descend
 from cfaudit.model.invocations import Event, Target, is_undefined, sam_events
 from cfaudit.model.names import rendered
-from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, parts_of
+from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, parts_of, spelled, stretch
 
 Kind: TypeAlias = Literal["rest", "http", "websocket"]
 
@@ -21,7 +22,9 @@ V2_TYPES = ("AWS::ApiGatewayV2::Api", "AWS::Serverless::HttpApi")
 API_TYPES = REST_TYPES + V2_TYPES
 
 HOLE = "…"
-"""Stands in a path or a method for what only deploy time knows."""
+"""Stands for what only deploy time knows, in a path for a part of it that nothing names."""
+
+_WRITTEN = re.compile(r"\$\{[^{}]*\}|\{\{resolve:[^{}]*\}\}")
 
 SAM_IMPLICIT = {"Api": "ServerlessRestApi", "HttpApi": "ServerlessHttpApi"}
 
@@ -51,7 +54,7 @@ class Settings(NamedTuple):
             return own
         shared, key = descend(self.defaults, own.span, path.split("."))
         if isinstance(own.value, Absent) and not isinstance(shared, Absent):
-            return Setting(shared, _stretch(key, shared), path)
+            return Setting(shared, stretch(key, shared), path)
         if isinstance(own.value, Seq) and isinstance(shared, Seq):
             return own._replace(value=Seq(shared.items + own.value.items, own.value.span))
         return own
@@ -64,13 +67,8 @@ def setting(resource: Resource, path: str) -> Setting:
 
 def below(value: Value, anchor: Span, prefix: str, *names: str) -> Setting:
     found, key = descend(value, anchor, names)
-    span = found.span if isinstance(found, Absent) else _stretch(key, found)
+    span = found.span if isinstance(found, Absent) else stretch(key, found)
     return Setting(found, span, ".".join((prefix, *names)))
-
-
-def _stretch(key: Span, value: Value) -> Span:
-    ordered = (key.line, key.column) <= (value.span.line, value.span.column)
-    return key.to(value.span) if ordered else value.span
 
 
 class Api(NamedTuple):
@@ -224,8 +222,18 @@ class Authorizer(NamedTuple):
 
 
 def shown(value: Value) -> str:
-    """A value as text, with ``…`` for what only deploy time knows; empty when it is not there."""
-    return "".join(part if isinstance(part, str) else HOLE for part in parts_of(value))
+    """A value as text, what only deploy time knows as the template writes it; empty when it is not there."""
+    return spelled(parts_of(value))
+
+
+def capitals(value: Value) -> str:
+    """The same of a keyword that is compared without case: its known text in capitals."""
+    return spelled(part.upper() if isinstance(part, str) else part for part in parts_of(value))
+
+
+def blanked(text: str) -> str:
+    """What ``shown`` gave, or a path or method made of it, with ``…`` for each thing that only deploy time knows."""
+    return _WRITTEN.sub(HOLE, text)
 
 
 def owner_of(template: Declarations, value: Value) -> str | None:

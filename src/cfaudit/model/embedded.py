@@ -19,7 +19,6 @@ from cfaudit.nodes import (
     Map,
     Node,
     Part,
-    Reference,
     Scalar,
     ScalarKind,
     Seq,
@@ -29,6 +28,7 @@ from cfaudit.nodes import (
     Unknown,
     Value,
     parts_of,
+    spelled,
 )
 from cfaudit.resolve import Document, meaning
 
@@ -502,7 +502,7 @@ def _placed(node: Node, text: _Text) -> Value:
         case Seq(items, span):
             return Seq(tuple([_placed(item, text) for item in items]), text.span(span))
         case Map(entries, keys, span):
-            names = {name: _told(name, text.holes) for name in entries}
+            names = {name: spelled(_untokened(name, text.holes)) for name in entries}
             placed = {names[name]: _placed(item, text) for name, item in entries.items()}
             return Map(placed, {names[name]: text.span(key) for name, key in keys.items()}, text.span(span))
         case Call(name, argument, span):
@@ -543,14 +543,3 @@ def _assembled(parts: Iterable[Part], span: Span, kind: ScalarKind = "str") -> V
         text = "".join(part for part in held if isinstance(part, str))
         return Scalar(text, span, kind)
     return Unknown(span, tuple(held))
-
-
-def _told(name: str, holes: list[Part]) -> str:
-    """A key as its author would write it, holes as ``${…}``."""
-    return "".join(part if isinstance(part, str) else f"${{{_name(part)}}}" for part in _untokened(name, holes))
-
-
-def _name(part: Reference | Deferred) -> str:
-    if isinstance(part, Deferred):
-        return part.name
-    return f"{part.logical_id}.{part.attribute}" if part.attribute else part.logical_id

@@ -17,7 +17,21 @@ from cfaudit import data
 from cfaudit.model.arn import covers
 from cfaudit.model.declarations import Declarations, Resource, descend
 from cfaudit.model.names import rendered
-from cfaudit.nodes import Absent, Deferred, Map, Part, Reference, Scalar, Seq, Span, Unknown, Value, parts_of, strings
+from cfaudit.nodes import (
+    Absent,
+    Deferred,
+    Map,
+    Part,
+    Reference,
+    Scalar,
+    Seq,
+    Span,
+    Unknown,
+    Value,
+    parts_of,
+    stretch,
+    strings,
+)
 
 ROLE_TYPES = ("AWS::IAM::Role",)
 PRINCIPAL_TYPES = ("AWS::IAM::Role", "AWS::IAM::User", "AWS::IAM::Group")
@@ -46,7 +60,8 @@ class Statement(NamedTuple):
 
     ``holder`` is the resource the policy stands in; ``actions`` and ``resources`` are texts, known or partly known.
     ``managed`` names AWS's policy it comes from, a managed policy or a policy template of SAM's; then every span is
-    that of the line which names the policy. ``principal`` is absent in an identity policy.
+    that of the line which names the policy. ``principal`` is absent in an identity policy. ``exempting`` is where
+    ``NotAction`` stands.
     """
 
     effect: Literal["Allow", "Deny"]
@@ -61,6 +76,7 @@ class Statement(NamedTuple):
     sid: Value
     principal: Value
     managed: str | None = None
+    exempting: Span | None = None
 
     @property
     def conditional(self) -> bool:
@@ -421,6 +437,7 @@ def _statement(statement: Map[Value], holder: Resource, name: Value) -> Statemen
 
     effect = statement.entries.get("Effect")
     absent = Absent(statement.span)
+    exempt = statement.entries.get("NotAction")
     return Statement(
         effect="Deny" if isinstance(effect, Scalar) and effect.text.lower() == "deny" else "Allow",
         actions=texts("Action"),
@@ -433,6 +450,7 @@ def _statement(statement: Map[Value], holder: Resource, name: Value) -> Statemen
         policy_name=name,
         sid=statement.entries.get("Sid", absent),
         principal=statement.entries.get("Principal", absent),
+        exempting=stretch(statement.keys["NotAction"], exempt) if exempt else None,
     )
 
 

@@ -15,7 +15,7 @@ from cfaudit.model.encryption import TABLE_TYPES
 from cfaudit.model.functions import FUNCTION_TYPES
 from cfaudit.model.invocations import Target, invoked
 from cfaudit.model.names import rendered
-from cfaudit.nodes import Map, Scalar, Seq, Span, Unknown, Value
+from cfaudit.nodes import Map, Scalar, Seq, Span, Unknown, Value, stretch
 
 MACHINE_TYPES = ("AWS::StepFunctions::StateMachine", "AWS::Serverless::StateMachine")
 MACHINE_QUALIFIERS = ("AWS::StepFunctions::StateMachineAlias", "AWS::StepFunctions::StateMachineVersion")
@@ -216,7 +216,7 @@ def _acts(template: Declarations, found: Integration, arguments: Value) -> Itera
                 if isinstance(value, (Scalar, Unknown)):
                     if types:
                         computed = name != key or is_expression(value)
-                        yield _act(template, name, value, types, computed=computed, span=_stretch(keys[key], value))
+                        yield _act(template, name, value, types, computed=computed, span=stretch(keys[key], value))
                 elif name not in _CARGO:
                     yield from _acts(template, found, value)
         case Seq(items):
@@ -258,7 +258,3 @@ def is_expression(value: Value) -> bool:
     if isinstance(value, Unknown):
         return value.known_text.lstrip().startswith("{%")
     return isinstance(value, Scalar) and value.text.lstrip().startswith("{%")
-
-
-def _stretch(key: Span, value: Value) -> Span:
-    return key.to(value.span) if key[1:3] <= value.span[1:3] else value.span

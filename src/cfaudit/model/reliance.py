@@ -15,7 +15,7 @@ from cfaudit.model.declarations import Resource
 from cfaudit.model.functions import Function, Variable
 from cfaudit.model.iam import POLICY_TYPES, Grant, Principal, action_matches
 from cfaudit.model.template import Template
-from cfaudit.nodes import Deferred, Map, Reference, Scalar, Span, Unknown, Value
+from cfaudit.nodes import Deferred, Map, Scalar, Span, Unknown, Value, parts_of, spelled
 
 WORKLOADS = frozenset(
     {
@@ -153,18 +153,8 @@ def given(value: Value) -> tuple[Deferred, ...]:
 
 
 def told(value: Value) -> str:
-    """A value as its author would write it: known text, and ``${…}`` for each hole."""
-    if isinstance(value, Scalar):
-        return value.text
-    if not isinstance(value, Unknown):
-        return ""
-    return "".join(part if isinstance(part, str) else f"${{{_hole(part)}}}" for part in value.parts)
-
-
-def _hole(part: Reference | Deferred) -> str:
-    if isinstance(part, Deferred):
-        return part.name
-    return f"{part.logical_id}.{part.attribute}" if part.attribute else part.logical_id
+    """A value as its author would write it: known text, and ``${Name}`` for each hole; empty for no text."""
+    return spelled(parts_of(value))
 
 
 def naming(template: Template, value: Scalar | Unknown, service: str, types: tuple[str, ...]) -> Naming:

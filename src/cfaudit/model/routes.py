@@ -17,6 +17,8 @@ from cfaudit.model.api import (
     Setting,
     Settings,
     below,
+    blanked,
+    capitals,
     definition_of,
     event_api,
     owner_of,
@@ -54,7 +56,7 @@ def _method(template: Declarations, resource: Resource, paths: dict[str, str]) -
     return Route(
         api=owner_of(template, resource.at("RestApiId")),
         kind="rest",
-        method=shown(resource.at("HttpMethod")).upper(),
+        method=capitals(resource.at("HttpMethod")),
         path=_resource_path(template, resource.at("ResourceId"), paths) or "/",
         resource=resource,
         property_path="",
@@ -75,8 +77,8 @@ def _integration(template: Declarations, resource: Resource, names: tuple[str, .
 def _integrated(template: Declarations, resource: Resource, found: tuple[Setting, ...]) -> Integration:
     type_, method, uri, credentials = found
     target = invoked(template, uri.value)
-    kind = shown(type_.value).upper()
-    possible = kind in ("AWS", "AWS_PROXY") or HOLE in kind
+    kind = capitals(type_.value)
+    possible = kind in ("AWS", "AWS_PROXY") or HOLE in blanked(kind)
     if not possible or not isinstance(resource.at("IntegrationSubtype"), Absent):
         return Integration(resource, type_, method, uri, credentials, None, invokes=False)
     proxied = kind == "AWS_PROXY"  # the one AWS service behind AWS_PROXY without a subtype is Lambda
@@ -131,7 +133,7 @@ def _v2_route(template: Declarations, resource: Resource, declared: Mapping[str,
     return Route(
         api=api,
         kind=kind,
-        method=verb.upper() if path else "ANY" if kind == "http" else "",
+        method=(verb.upper() if blanked(verb) == verb else verb) if path else "ANY" if kind == "http" else "",
         path=path or key,
         resource=resource,
         property_path="",
@@ -279,7 +281,7 @@ def _sam_routes(template: Declarations, resource: Resource, declared: Mapping[st
         if api is not None and _is_defined(api):
             continue  # the event adds a permission; the route must be in the API's own definition
         prefix = f"{event.path}.Properties"
-        verb = shown(below(event.properties, event.span, prefix, "Method").value).upper() or "ANY"
+        verb = capitals(below(event.properties, event.span, prefix, "Method").value) or "ANY"
         path = shown(below(event.properties, event.span, prefix, "Path").value)
         settings = api.settings if api else Settings(None, "", None, event.span)
         authorization = _sam_authorization(settings, event, event.span, event.path)

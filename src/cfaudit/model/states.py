@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from cfaudit import data
 from cfaudit.model.declarations import Declarations, descend
 from cfaudit.model.integrations import Integration, ServiceCall, calls, is_expression
-from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, strings, truth
+from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, stretch, strings, truth
 
 Language: TypeAlias = Literal["JSONPath", "JSONata"]
 Kind: TypeAlias = Literal["start", "next", "choice", "default", "catch"]
@@ -503,9 +503,3 @@ def texts(value: Value) -> Iterator[Scalar | Unknown]:
                 yield from texts(item)
         case _:
             return
-
-
-def stretch(key: Span, value: Value) -> Span:
-    """A member's key and value as one stretch; the value alone where it stands elsewhere."""
-    ordered = key.file == value.span.file and key[1:3] <= value.span[1:3]
-    return key.to(value.span) if ordered else value.span
