@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
 from cfaudit.model.api import Setting, setting
+from cfaudit.model.declarations import Resource
 from cfaudit.model.functions import Function
 from cfaudit.model.invocations import invoked, sam_events
 from cfaudit.model.names import rendered
@@ -131,11 +132,16 @@ def _given(value: Value) -> bool | None:
 
 
 class _Target(NamedTuple):
-    """A target of a rule or schedule: whose it is, where its queue is set, what it names and where."""
+    """A target of a rule or schedule, or an event of SAM's: where its queue is set, what it names and where.
 
-    rule: str
+    ``sender`` cannot deliver to ``title``; ``holder`` is what has a dead-letter queue or none.
+    """
+
+    resource: Resource
     queue: Setting
+    sender: str
     title: str
+    holder: str
     value: Value
     span: Span
 
@@ -146,31 +152,37 @@ def _targets(template: Template) -> Iterator[_Target]:
         for resource in template.of(type_):
             for path, value in resource.each(pattern):
                 if not isinstance(value, Absent) and not invoked(template, value):
-                    prefix = path.rpartition(".")[0]
-                    queue = setting(resource, f"{prefix}.{_CONFIG}")
-                    yield _Target(resource.logical_id, queue, prefix, value, resource.where(path))
+                    prefix, sender = path.rpartition(".")[0], resource.logical_id
+                    queue, title = setting(resource, f"{prefix}.{_CONFIG}"), f"its target{_id_of(resource, prefix)}"
+                    yield _Target(resource, queue, sender, title, "the target", value, resource.where(path))
     for resource in template.of("AWS::Serverless::StateMachine"):
         for event in sam_events(resource, "CloudWatchEvent", "EventBridgeRule", "Schedule", "ScheduleV2"):
             held = event.properties.entries.get(_CONFIG, Absent(event.span))
             queue = Setting(held, held.span, f"{event.path}.Properties.{_CONFIG}")
-            machine = Scalar(resource.logical_id, resource.span)
-            yield _Target(resource.logical_id, queue, f"its event {event.path.rpartition('.')[2]}", machine, event.span)
+            machine, sender = Scalar(resource.logical_id, resource.span), f"the event {event.path.partition('.')[2]}"
+            yield _Target(resource, queue, sender, resource.logical_id, "the event", machine, event.span)
+
+
+def _id_of(rule: Resource, target: str) -> str:
+    """A target's Id as a further word; a schedule's only target has none."""
+    given = rule.at(f"{target}.Id")
+    return f" {given.text}" if isinstance(given, Scalar) else ""
 
 
 def _delivered(template: Template, target: _Target) -> Finding:
-    name, title = target.rule, target.title
-    resource, path = template.resources[name], target.queue.path
+    sender, title, holder = target.sender, target.title, target.holder
+    resource, path = target.resource, target.queue.path
     match _given(target.queue.value):
         case True:
-            message = f"events that {name} cannot deliver to {title} go to a dead-letter queue"
+            message = f"events that {sender} cannot deliver to {title} go to a dead-letter queue"
             return judged(Outcome.PASS, resource, path, message, span=target.queue.span)
         case None:
-            message = f"only deploy time knows whether {name} has a dead-letter queue for {title}"
+            message = f"only deploy time knows whether {sender} has a dead-letter queue for {title}"
             return judged(Outcome.UNKNOWN, resource, path, message, span=target.queue.span)
         case False if _may_be_function(template, target.value):
-            message = f"{name} has no dead-letter queue for {title}, whose target may be a function that has one"
+            message = f"{sender} has no dead-letter queue for {title}, which may be a function that has one"
             return judged(Outcome.UNKNOWN, resource, path, message, span=target.span)
-    message = f"events that {name} cannot deliver to {title} are lost, because it has no dead-letter queue"
+    message = f"events that {sender} cannot deliver to {title} are lost, because {holder} has no dead-letter queue"
     return judged(Outcome.FAIL, resource, path, message, span=target.span)
 
 
