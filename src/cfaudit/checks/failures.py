@@ -11,10 +11,11 @@ from cfaudit.model.api import Setting, setting
 from cfaudit.model.declarations import Resource
 from cfaudit.model.functions import Function
 from cfaudit.model.invocations import invoked, sam_events
+from cfaudit.model.mentions import QUEUE, TOPIC
 from cfaudit.model.names import rendered
 from cfaudit.model.template import Template
 from cfaudit.model.wires import Wire
-from cfaudit.nodes import Absent, Map, Scalar, Span, Unknown, Value
+from cfaudit.nodes import Absent, Map, Scalar, Span, Unknown, Value, truth
 
 _OPAQUE = frozenset({"condition", "macro", "missing"})
 
@@ -37,6 +38,7 @@ def async_failures(template: Template, facts: Facts, *, services: tuple[str, ...
     polled for, are not judged, nor are those that only serve custom resources.
 
     Another target of a rule or schedule (a workflow, a queue, a topic) passes with a dead-letter queue of the target.
+    A FIFO queue or topic keeps nothing: neither Lambda nor EventBridge sends failed events to one.
     A function of another stack as target is unknown, because its own settings are not shown.
     """
     for name, function in template.functions.items():
@@ -89,24 +91,43 @@ def _kept(template: Template, function: Function, qualifier: str | None) -> _Kep
     """
     resource = function.resource
     queue, own = function.at(f"{_CONFIG}.TargetArn"), function.at("EventInvokeConfig.DestinationConfig.OnFailure")
-    answers = [_Kept(_given(queue), resource.where(function.path(_CONFIG)), "its dead-letter queue")]
+    answers = [_kept_by(template, queue, resource.where(function.path(_CONFIG)), "its dead-letter queue")]
     if function.serverless:
-        place = resource.where("EventInvokeConfig.DestinationConfig.OnFailure")
-        answers.append(_Kept(isinstance(own, Map) or _given(own), place, "its on-failure destination"))
+        place, to = resource.where("EventInvokeConfig.DestinationConfig.OnFailure"), own
+        if isinstance(own, Map):
+            to = own.entries.get("Destination", own)
+        answers.append(_kept_by(template, to, place, "its on-failure destination"))
     for config in template.of("AWS::Lambda::EventInvokeConfig"):
         target = invoked(template, config.at("FunctionName"))
         if target and target.function == function.logical_id:
             path = "DestinationConfig.OnFailure.Destination"
-            answer = _given(config.at(path))
-            if answer:
-                answer = _is_for(config.at("Qualifier"), qualifier)
-            answers.append(_Kept(answer, config.where(path), f"the on-failure destination in {config.logical_id}"))
-    best = max(answers, key=lambda kept: _ORDER.index(kept.answer))
-    if best.answer is False:
+            what = f"the on-failure destination in {config.logical_id}"
+            kept = _kept_by(template, config.at(path), config.where(path), what)
+            if kept.answer:
+                kept = kept._replace(answer=_is_for(config.at("Qualifier"), qualifier))
+            answers.append(kept)
+    best = max(answers, key=lambda kept: (_ORDER.index(kept.answer), kept.note.endswith(_FIFO)))
+    if best.answer is False and not best.note.endswith(_FIFO):
         if template.macros:
             return _Kept(None, resource.span, f"the macro {template.macros[0].name} may add an on-failure destination")
         return _Kept(False, resource.span, "neither a dead-letter queue nor an on-failure destination")
     return best
+
+
+_FIFO = "is FIFO, and gets none"
+
+
+def _kept_by(template: Template, to: Value, span: Span, what: str) -> _Kept:
+    """Whether a queue or destination keeps events; Lambda sends none to a FIFO queue or topic."""
+    if _is_fifo(template, to):
+        return _Kept(False, span, f"{what} {_FIFO}")
+    return _Kept(_given(to), span, what)
+
+
+def _is_fifo(template: Template, value: Value) -> bool:
+    """Whether a value names a declared FIFO queue or topic, which nothing takes as a dead-letter queue."""
+    held = template.target(value, QUEUE, TOPIC)
+    return held is not None and bool(truth(held.at("FifoQueue")) or truth(held.at("FifoTopic")))
 
 
 def _is_for(given: Value, qualifier: str | None) -> bool | None:
@@ -145,6 +166,12 @@ class _Target(NamedTuple):
     value: Value
     span: Span
 
+    @property
+    def arn(self) -> Value:
+        """What the dead-letter queue's setting names."""
+        held = self.queue.value
+        return held.entries.get("Arn", held) if isinstance(held, Map) else held
+
 
 def _targets(template: Template) -> Iterator[_Target]:
     """The targets of rules and schedules; functions of this template are judged by their own settings."""
@@ -172,6 +199,11 @@ def _id_of(rule: Resource, target: str) -> str:
 def _delivered(template: Template, target: _Target) -> Finding:
     sender, title, holder = target.sender, target.title, target.holder
     resource, path = target.resource, target.queue.path
+    if _is_fifo(template, target.arn):
+        message = f"events that {sender} cannot deliver to {title} are lost, because the dead-letter queue is FIFO"
+        return judged(
+            Outcome.FAIL, resource, path, message, span=target.span, more=(Evidence(target.queue.span, _FIFO),)
+        )
     match _given(target.queue.value):
         case True:
             message = f"events that {sender} cannot deliver to {title} go to a dead-letter queue"
