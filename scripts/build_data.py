@@ -373,12 +373,9 @@ def dependents(services: dict[str, IamService], names: Names, known: set[str]) -
 
 
 def integrations(services: dict[str, IamService], names: Names) -> dict[str, Json]:
-    """IAM's table in, Step Functions' integrations with the actions they need, and prefixes of SDK services, out."""
+    """IAM's table in, Step Functions' integrations with the actions they need out."""
     table = yaml.safe_load((TABLES / "integrations.yaml").read_text())
     blocks: list[Integrations] = table["optimized"]
-    prefixes: dict[str, str] = table["sdk"]
-    if unknown := set(prefixes.values()) - set(services):
-        raise SystemExit(f"integrations.yaml: no such IAM prefixes: {sorted(unknown)}")
     result: dict[str, dict[str, Json]] = {"calls": {}, "job": {}, "sources": {}}
     for block in blocks:
         for name, actions in block.get("calls", {}).items():
@@ -387,7 +384,7 @@ def integrations(services: dict[str, IamService], names: Names) -> dict[str, Jso
         for name, actions in block.get("job", {}).items():
             result["job"][name] = [canonical(services, names, action) for action in actions]
             result["sources"][name] = block["source"]
-    return {**result, "sdk": dict(prefixes.items())}
+    return dict(result)
 
 
 def versions(names: Names) -> dict[str, Json]:

@@ -9,7 +9,7 @@ prefix, those that need no credentials at all, and boto3's resources.
 import gzip
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -96,6 +96,17 @@ def squeezed(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+def called(names: Iterable[str]) -> Iterator[str]:
+    """A service's squeezed names in, those and Step Functions' names out.
+
+    Step Functions takes the names of the AWS SDK for Java 2.x, which leave out a last "Service".
+    https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
+    """
+    for name in names:
+        yield name
+        yield name.removesuffix("service")
+
+
 def snake(name: str) -> str:
     """`BatchWriteItem` in, `batch_write_item` out."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
@@ -145,7 +156,7 @@ def build(table: dict[str, Json], known: Collection[str]) -> dict[str, Json]:
     for service, entry in services.items():
         assert isinstance(entry, dict)
         prefixes[service] = entry["prefix"]
-        names |= dict.fromkeys(map(str, entry["names"] or ()), service)  # type: ignore[arg-type]
+        names |= dict.fromkeys(called(str(name) for name in entry["names"] or ()), service)  # type: ignore[union-attr]
         operations = [f"{entry['prefix']}:{word}" for word in str(entry["unlisted"]).split()]
         unlisted |= {word.lower(): word for word in operations if word.lower() not in known}
         free |= {word.lower(): word for word in (f"{entry['prefix']}:{op}" for op in str(entry["anonymous"]).split())}

@@ -126,6 +126,40 @@ def test_a_grant_on_everything_is_broad() -> None:
     assert told(wiring.broad) == [("invokes", "G", "grant", False)]
 
 
+@pytest.mark.parametrize(
+    ("name", "pattern", "certain"),
+    [
+        ("work-%d", "'arn:aws:lambda:*:*:function:work-*'", True),
+        ("!Sub '${Where}-%d'", "!Sub 'arn:aws:lambda:*:*:function:${Where}-*'", True),
+        ("!Ref AWS::NoValue", "!Sub 'arn:aws:lambda:*:*:function:${AWS::StackName}-*'", True),
+        ("!Ref AWS::NoValue", "'arn:aws:lambda:*:*:function:work-*'", False),
+        ("!Ref AWS::NoValue", "!Sub 'arn:aws:lambda:*:*:function:${Where}-*'", False),
+    ],
+)
+def test_a_pattern_that_many_roles_have_is_told_once(name: str, pattern: str, certain: bool) -> None:
+    functions = "".join(
+        f"  F{i}: {{Type: AWS::Lambda::Function, Properties: {{FunctionName: {name.replace('%d', str(i))},"
+        f" Role: !GetAtt R{i}.Arn}}}}\n" + role(f"R{i}", "lambda", "'lambda:InvokeFunction'", pattern)
+        for i in range(20)
+    )
+    wiring = template(functions).wiring
+    (spread,) = wiring.spreads
+    assert (len(spread.wires), len(spread.targets)) == (20, 20)
+    assert told(wiring.into("F0", "invokes")) == [("invokes", "F1", "grant", certain)]
+    assert len([wire for wire in wiring.every() if wire.kind == "invokes"]) == 20 * 19
+
+
+def test_a_pattern_reaches_only_what_begins_like_it() -> None:
+    found = template(
+        "  F: {Type: AWS::Lambda::Function, Properties: {FunctionName: !Sub '${Where}-work'}}\n"
+        "  G: {Type: AWS::Lambda::Function, Properties: {FunctionName: !Sub '${Where}-other'}}\n"
+        "  U: {Type: AWS::IAM::User, Properties: {Policies: [{PolicyName: p, PolicyDocument: {Statement: [{Effect:"
+        " Allow, Action: 'lambda:*', Resource: !Sub 'arn:aws:lambda:*:*:function:${Where}-work*'}]}}]}}\n"
+    ).wiring
+    assert told(found.into("F", "invokes")) == [("invokes", "U", "grant", True)]
+    assert not found.into("G", "invokes")
+
+
 @pytest.mark.parametrize(("resource", "certain"), [("'*'", True), ("'arn:aws:sns:*:*:other'", False)])
 def test_a_variable_is_certain_with_a_grant(resource: str, certain: bool) -> None:
     found = template(
@@ -172,7 +206,7 @@ def test_keys_roles_and_acls_point_the_right_way() -> None:
     ResourceArn: !Sub 'arn:aws:apigateway:eu-west-1::/restapis/${Api}/stages/${Stage}'}}
 """
     )
-    wires = {(wire.kind, wire.source, wire.target) for wire in found.wiring.wires}
+    wires = {(wire.kind, wire.source, wire.target) for wire in found.wiring.every()}
     assert wires == {("encrypts", "Key", "Queue"), ("protects", "Acl", "Api")}
 
 

@@ -474,6 +474,13 @@ def test_broken(properties: str, place: str) -> None:
             ("elasticmapreduce:RunJobFlow",),
         ),
         ("arn:aws:states:::aws-sdk:nowhere:doIt", "aws-sdk:nowhere:doIt", "request", None),
+        (
+            "arn:aws:states:::aws-sdk:databasemigration:startReplicationTask",
+            "aws-sdk:databasemigration:startReplicationTask",
+            "request",
+            ("dms:StartReplicationTask",),
+        ),
+        ("arn:aws:states:::aws-sdk:sts:getCallerIdentity", "aws-sdk:sts:getCallerIdentity", "request", ()),
         ("arn:aws:lambda:eu-west-1:123456789012:function:F:live", "function", "request", ("lambda:InvokeFunction",)),
         ("arn:aws:states:eu-west-1:123456789012:activity:approve", "activity", "request", ()),
         ("what is this", "unknown", "request", None),
@@ -506,7 +513,7 @@ def test_every_action_of_the_table_exists() -> None:
     table = json.loads((Path(data.__file__).parent / "integrations.json").read_text())
     for name in (*table["calls"], *table["job"]):
         service, _, operation = name.partition(":")
-        needs = data.integration_needs(service, operation, sdk=False)
+        needs = data.integration_needs(service, operation)
         assert needs.calls
         assert needs.source is not None
         assert needs.source.startswith("https://docs.aws.amazon.com/step-functions/")

@@ -8,12 +8,14 @@ from typing import NamedTuple
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
 from cfaudit.model.api import Setting, setting
+from cfaudit.model.declarations import Resource
 from cfaudit.model.functions import Function
 from cfaudit.model.invocations import invoked, sam_events
+from cfaudit.model.mentions import QUEUE, TOPIC
 from cfaudit.model.names import rendered
 from cfaudit.model.template import Template
 from cfaudit.model.wires import Wire
-from cfaudit.nodes import Absent, Map, Scalar, Span, Unknown, Value
+from cfaudit.nodes import Absent, Map, Scalar, Span, Unknown, Value, truth
 
 _OPAQUE = frozenset({"condition", "macro", "missing"})
 
@@ -36,6 +38,7 @@ def async_failures(template: Template, facts: Facts, *, services: tuple[str, ...
     polled for, are not judged, nor are those that only serve custom resources.
 
     Another target of a rule or schedule (a workflow, a queue, a topic) passes with a dead-letter queue of the target.
+    A FIFO queue or topic keeps nothing: neither Lambda nor EventBridge sends failed events to one.
     A function of another stack as target is unknown, because its own settings are not shown.
     """
     for name, function in template.functions.items():
@@ -88,24 +91,43 @@ def _kept(template: Template, function: Function, qualifier: str | None) -> _Kep
     """
     resource = function.resource
     queue, own = function.at(f"{_CONFIG}.TargetArn"), function.at("EventInvokeConfig.DestinationConfig.OnFailure")
-    answers = [_Kept(_given(queue), resource.where(function.path(_CONFIG)), "its dead-letter queue")]
+    answers = [_kept_by(template, queue, resource.where(function.path(_CONFIG)), "its dead-letter queue")]
     if function.serverless:
-        place = resource.where("EventInvokeConfig.DestinationConfig.OnFailure")
-        answers.append(_Kept(isinstance(own, Map) or _given(own), place, "its on-failure destination"))
+        place, to = resource.where("EventInvokeConfig.DestinationConfig.OnFailure"), own
+        if isinstance(own, Map):
+            to = own.entries.get("Destination", own)
+        answers.append(_kept_by(template, to, place, "its on-failure destination"))
     for config in template.of("AWS::Lambda::EventInvokeConfig"):
         target = invoked(template, config.at("FunctionName"))
         if target and target.function == function.logical_id:
             path = "DestinationConfig.OnFailure.Destination"
-            answer = _given(config.at(path))
-            if answer:
-                answer = _is_for(config.at("Qualifier"), qualifier)
-            answers.append(_Kept(answer, config.where(path), f"the on-failure destination in {config.logical_id}"))
-    best = max(answers, key=lambda kept: _ORDER.index(kept.answer))
-    if best.answer is False:
+            what = f"the on-failure destination in {config.logical_id}"
+            kept = _kept_by(template, config.at(path), config.where(path), what)
+            if kept.answer:
+                kept = kept._replace(answer=_is_for(config.at("Qualifier"), qualifier))
+            answers.append(kept)
+    best = max(answers, key=lambda kept: (_ORDER.index(kept.answer), kept.note.endswith(_FIFO)))
+    if best.answer is False and not best.note.endswith(_FIFO):
         if template.macros:
             return _Kept(None, resource.span, f"the macro {template.macros[0].name} may add an on-failure destination")
         return _Kept(False, resource.span, "neither a dead-letter queue nor an on-failure destination")
     return best
+
+
+_FIFO = "is FIFO, and gets none"
+
+
+def _kept_by(template: Template, to: Value, span: Span, what: str) -> _Kept:
+    """Whether a queue or destination keeps events; Lambda sends none to a FIFO queue or topic."""
+    if _is_fifo(template, to):
+        return _Kept(False, span, f"{what} {_FIFO}")
+    return _Kept(_given(to), span, what)
+
+
+def _is_fifo(template: Template, value: Value) -> bool:
+    """Whether a value names a declared FIFO queue or topic, which nothing takes as a dead-letter queue."""
+    held = template.target(value, QUEUE, TOPIC)
+    return held is not None and bool(truth(held.at("FifoQueue")) or truth(held.at("FifoTopic")))
 
 
 def _is_for(given: Value, qualifier: str | None) -> bool | None:
@@ -131,13 +153,24 @@ def _given(value: Value) -> bool | None:
 
 
 class _Target(NamedTuple):
-    """A target of a rule or schedule: whose it is, where its queue is set, what it names and where."""
+    """A target of a rule or schedule, or an event of SAM's: where its queue is set, what it names and where.
 
-    rule: str
+    ``sender`` cannot deliver to ``title``; ``holder`` is what has a dead-letter queue or none.
+    """
+
+    resource: Resource
     queue: Setting
+    sender: str
     title: str
+    holder: str
     value: Value
     span: Span
+
+    @property
+    def arn(self) -> Value:
+        """What the dead-letter queue's setting names."""
+        held = self.queue.value
+        return held.entries.get("Arn", held) if isinstance(held, Map) else held
 
 
 def _targets(template: Template) -> Iterator[_Target]:
@@ -146,31 +179,42 @@ def _targets(template: Template) -> Iterator[_Target]:
         for resource in template.of(type_):
             for path, value in resource.each(pattern):
                 if not isinstance(value, Absent) and not invoked(template, value):
-                    prefix = path.rpartition(".")[0]
-                    queue = setting(resource, f"{prefix}.{_CONFIG}")
-                    yield _Target(resource.logical_id, queue, prefix, value, resource.where(path))
+                    prefix, sender = path.rpartition(".")[0], resource.logical_id
+                    queue, title = setting(resource, f"{prefix}.{_CONFIG}"), f"its target{_id_of(resource, prefix)}"
+                    yield _Target(resource, queue, sender, title, "the target", value, resource.where(path))
     for resource in template.of("AWS::Serverless::StateMachine"):
         for event in sam_events(resource, "CloudWatchEvent", "EventBridgeRule", "Schedule", "ScheduleV2"):
             held = event.properties.entries.get(_CONFIG, Absent(event.span))
             queue = Setting(held, held.span, f"{event.path}.Properties.{_CONFIG}")
-            machine = Scalar(resource.logical_id, resource.span)
-            yield _Target(resource.logical_id, queue, f"its event {event.path.rpartition('.')[2]}", machine, event.span)
+            machine, sender = Scalar(resource.logical_id, resource.span), f"the event {event.path.partition('.')[2]}"
+            yield _Target(resource, queue, sender, resource.logical_id, "the event", machine, event.span)
+
+
+def _id_of(rule: Resource, target: str) -> str:
+    """A target's Id as a further word; a schedule's only target has none."""
+    given = rule.at(f"{target}.Id")
+    return f" {given.text}" if isinstance(given, Scalar) else ""
 
 
 def _delivered(template: Template, target: _Target) -> Finding:
-    name, title = target.rule, target.title
-    resource, path = template.resources[name], target.queue.path
+    sender, title, holder = target.sender, target.title, target.holder
+    resource, path = target.resource, target.queue.path
+    if _is_fifo(template, target.arn):
+        message = f"events that {sender} cannot deliver to {title} are lost, because the dead-letter queue is FIFO"
+        return judged(
+            Outcome.FAIL, resource, path, message, span=target.span, more=(Evidence(target.queue.span, _FIFO),)
+        )
     match _given(target.queue.value):
         case True:
-            message = f"events that {name} cannot deliver to {title} go to a dead-letter queue"
+            message = f"events that {sender} cannot deliver to {title} go to a dead-letter queue"
             return judged(Outcome.PASS, resource, path, message, span=target.queue.span)
         case None:
-            message = f"only deploy time knows whether {name} has a dead-letter queue for {title}"
+            message = f"only deploy time knows whether {sender} has a dead-letter queue for {title}"
             return judged(Outcome.UNKNOWN, resource, path, message, span=target.queue.span)
         case False if _may_be_function(template, target.value):
-            message = f"{name} has no dead-letter queue for {title}, whose target may be a function that has one"
+            message = f"{sender} has no dead-letter queue for {title}, which may be a function that has one"
             return judged(Outcome.UNKNOWN, resource, path, message, span=target.span)
-    message = f"events that {name} cannot deliver to {title} are lost, because it has no dead-letter queue"
+    message = f"events that {sender} cannot deliver to {title} are lost, because {holder} has no dead-letter queue"
     return judged(Outcome.FAIL, resource, path, message, span=target.span)
 
 

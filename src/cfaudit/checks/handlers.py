@@ -7,38 +7,19 @@ from typing import NamedTuple
 
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome
-from cfaudit.model.api import below, setting
+from cfaudit.model.api import setting
 from cfaudit.model.declarations import Resource
-from cfaudit.model.integrations import ServiceCall, is_expression
-from cfaudit.model.invocations import Event, invoked, sam_events
+from cfaudit.model.integrations import is_expression
 from cfaudit.model.states import State
 from cfaudit.model.template import Template
-from cfaudit.model.workflows import Workflow
+from cfaudit.model.wires import Wire
 from cfaudit.nodes import Absent, Map, Scalar, Span, Unknown, Value
 
 _SHAPE_WORDS = ("httpMethod", "requestContext", "routeKey", "rawPath", "detail-type", "Records", "eventSource")
 """Members that only events of AWS have: code that reads one can tell them from other input."""
 
-_EVENT_KINDS = {
-    "AlexaSkill": "Alexa",
-    "CloudWatchEvent": "rule",
-    "CloudWatchLogs": "log subscription",
-    "Cognito": "user pool",
-    "DocumentDB": "stream",
-    "DynamoDB": "stream",
-    "EventBridgeRule": "rule",
-    "IoTRule": "IoT rule",
-    "Kinesis": "stream",
-    "MQ": "queue",
-    "MSK": "stream",
-    "S3": "bucket",
-    "SNS": "topic",
-    "SQS": "queue",
-    "Schedule": "rule",
-    "ScheduleV2": "schedule",
-    "SelfManagedKafka": "stream",
-}
-"""SAM's events of a function; those of APIs are routes."""
+_WAYS = ("event", "mapping", "property", "route", "state")
+"""How the template says that something invokes a function, and not only that it may."""
 
 
 class _Source(NamedTuple):
@@ -49,7 +30,6 @@ class _Source(NamedTuple):
 
     kind: str
     name: str
-    resource: Resource
     span: Span
     told: bool
     shaped: bool
@@ -60,24 +40,24 @@ class _Source(NamedTuple):
         return not self.told and self.kind in ("rule", "schedule", "workflow")
 
 
-def told_apart(
-    template: Template, facts: Facts, *, paths: Mapping[str, tuple[str, ...]], kinds: Mapping[str, str]
-) -> Iterator[Finding]:
+def told_apart(template: Template, facts: Facts, *, kinds: Mapping[str, str]) -> Iterator[Finding]:
     """A function that different kinds of sources invoke must be able to tell from its input which one it was.
 
-    Sources are routes of an API, rules and schedules, states of workflows, queues, streams, topics, buckets and the
-    other listed properties. A rule or a schedule says it by an Input or an InputTransformer, a state by a Payload (or
-    Parameters) that the definition writes, or by what a Pass state before it writes. Events of APIs and of services
-    have forms of AWS's own. A function passes when at most one kind of sources says nothing, because everything else
-    can be told from that, and when only rules and schedules say nothing: EventBridge's own events name their source. It
-    fails when several kinds say nothing and one of them has no form either, a state that hands on what it was given or
-    a part of an event that InputPath selects, and the code can be read and reads no member that only AWS's events have.
-    Where the code cannot be read, that is unknown. Functions with one kind of sources are not judged.
+    Sources are routes of an API, rules and schedules, states of workflows, queues, streams, topics, buckets,
+    function URLs and what else of the listed services invokes the function. A rule or a schedule says it by an Input
+    or an InputTransformer, a state by a Payload (or Parameters) that the definition writes, or by what a Pass state
+    before it writes. Events of APIs and of services have forms of AWS's own. A function passes when at most one kind of
+    sources says nothing, because everything else can be told from that, and when only rules and schedules say nothing:
+    EventBridge's own events name their source. It fails when several kinds say nothing and one of them has no form
+    either, a state that hands on what it was given or a part of an event that InputPath selects, and the code can be
+    read and reads no member that only AWS's events have. Where the code cannot be read, that is unknown. Functions with
+    one kind of sources are not judged.
     """
-    found: dict[str, list[_Source]] = {}
-    for function, source in _sources(template, paths, kinds):
-        found.setdefault(function, []).append(source)
-    for function, sources in found.items():
+    for function in template.functions:
+        wires = [wire for wire in template.wiring.into(function, "invokes") if wire.certain and wire.way in _WAYS]
+        known = [(wire, kind) for wire in wires if (kind := _kind(wire, kinds))]
+        sources = [_source(template, wire, kind) for wire, kind in known]
+        sources.sort(key=lambda source: (source.span.line, source.span.column))
         if len({source.kind for source in sources}) > 1:
             yield _judged(template, function, sources)
 
@@ -131,63 +111,51 @@ def _is_read(template: Template, function: str) -> bool:
 # Sources -------------------------------------------------------------------------------------------------------------
 
 
-def _sources(
-    template: Template, paths: Mapping[str, tuple[str, ...]], kinds: Mapping[str, str]
-) -> Iterator[tuple[str, _Source]]:
-    """Every declared function that something invokes, with what invokes it."""
-    for resource in template.of(*paths):
-        for pattern in paths[resource.type]:
-            for path, value in resource.each(pattern):
-                target = invoked(template, value)
-                if target:
-                    yield target.function, _of_resource(resource, path, kinds[resource.type])
-    for function in template.of("AWS::Serverless::Function"):
-        for event in sam_events(function, *_EVENT_KINDS):
-            yield function.logical_id, _of_event(event)
-    for workflow in template.workflows.values():
-        for state, call in workflow.calls:
-            if call.function:
-                yield call.function.function, _of_state(workflow, state, call)
-    for route in template.routes:
-        if route.integration and route.integration.target:
-            span = route.integration.uri.span if not route.integration.managed else route.span
-            source = _Source("API", route.name, route.resource, span, told=False, shaped=True)
-            yield route.integration.target.function, source
+def _kind(wire: Wire, kinds: Mapping[str, str]) -> str | None:
+    """The kind of what invokes; Lambda itself does for what it polls, for a URL and for another function's results."""
+    if wire.service == "lambda" and wire.way == "property":
+        return "function URL" if wire.via == "TargetFunctionArn" else "destination"
+    return "function URL" if wire.via == "its function URL" else kinds.get(wire.service)
 
 
-def _of_resource(resource: Resource, path: str, kind: str) -> _Source:
-    if kind not in ("rule", "schedule"):
-        return _Source(kind, resource.logical_id, resource, resource.where(path), told=False, shaped=True)
-    target = path.rpartition(".")[0]
-    given = {name: setting(resource, f"{target}.{name}").value for name in ("Input", "InputPath", "InputTransformer")}
-    return _of_input(kind, resource, resource.logical_id, resource.where(target), given)
+def _source(template: Template, wire: Wire, kind: str) -> _Source:
+    """What a wire says of the source, by how the template says it."""
+    match wire.way:
+        case "state":
+            return _of_state(template, wire, kind)
+        case "route":
+            return _Source(kind, wire.via, wire.span, told=False, shaped=True)
+        case "event":
+            name = wire.via.removeprefix("event ")
+            owner = template.resources[wire.target]
+            return _of_input(wire, kind, name, owner, f"Events.{name}.Properties")
+        case _:
+            owner = template.resources[wire.source]
+            return _of_input(wire, kind, wire.source, owner, wire.via.rpartition(".")[0])
 
 
-def _of_event(event: Event) -> _Source:
-    kind, name = _EVENT_KINDS[event.type], event.path.removeprefix("Events.")
-    if kind not in ("rule", "schedule"):
-        return _Source(kind, name, event.resource, event.span, told=False, shaped=True)
-    names = ("Input", "InputPath", "InputTransformer")
-    given = {key: below(event.properties, event.span, event.path, key).value for key in names}
-    return _of_input(kind, event.resource, name, event.span, given)
-
-
-def _of_input(kind: str, resource: Resource, name: str, span: Span, given: Mapping[str, Value]) -> _Source:
+def _of_input(wire: Wire, kind: str, name: str, owner: Resource, path: str) -> _Source:
+    """A source with an input of its own (a rule, a schedule), which stands under a path; else one with AWS's form."""
+    if wire.service not in ("events", "scheduler"):
+        return _Source(kind, name, wire.span, told=False, shaped=True)
+    given = {key: setting(owner, f"{path}.{key}").value for key in ("Input", "InputPath", "InputTransformer")}
     told = any(not isinstance(given[key], Absent) for key in ("Input", "InputTransformer"))
-    path = given["InputPath"]
-    whole = isinstance(path, Absent) or (isinstance(path, Scalar) and path.text == "$")
-    return _Source(kind, name, resource, span, told=told, shaped=whole)
+    selected = given["InputPath"]
+    whole = isinstance(selected, Absent) or (isinstance(selected, Scalar) and selected.text == "$")
+    span = wire.span if wire.way == "event" else owner.where(path)
+    return _Source(kind, name, span, told=told, shaped=whole)
 
 
-def _of_state(workflow: Workflow, state: State, call: ServiceCall) -> _Source:
+def _of_state(template: Template, wire: Wire, kind: str) -> _Source:
+    workflow = template.workflows[wire.source]
+    state, call = next((state, call) for state, call in workflow.calls for act in call.acts if act.span == wire.span)
     if call.integration.kind == "function":
         sent, span = state.arguments, state.where("Parameters")
     else:
         argument = state.argument("Payload")
         sent, span = argument.value, argument.span
     told = _is_written(sent) or any(_writes(found) for found in workflow.states.values())
-    name = f"{state.name} of {workflow.logical_id}"
-    return _Source("workflow", name, workflow.resource, span, told=told, shaped=False)
+    return _Source(kind, f"{state.name} of {workflow.logical_id}", span, told=told, shaped=False)
 
 
 def _is_written(sent: Value) -> bool:

@@ -58,9 +58,10 @@ def log_retention(template: Template, facts: Facts) -> Iterator[Finding]:
     """Every declared log group must have a retention, and every function a declared log group (or a custom resource
     `Custom::LogRetention`, as the CDK makes it).
 
-    For a function without log group Lambda makes one that never expires. A group that another stack declares, a name
-    that only deploy time knows, a function whose role may not create log groups, and one at the edge of CloudFront are
-    unknown. Groups of the class DELIVERY have a fixed retention and pass.
+    For a function without log group Lambda makes one without retention, if the function's role may create log groups.
+    A group that another stack declares, a name that only deploy time knows, a function whose role may not create log
+    groups or is not all declared here, and one at the edge of CloudFront are unknown. Groups of the class DELIVERY have
+    a fixed retention and pass. Retention policies of the account, which no template shows, do not count.
     """
     for group in template.of(LOG_GROUP):
         name, days = group.logical_id, group.at("RetentionInDays")
@@ -72,11 +73,18 @@ def log_retention(template: Template, facts: Facts) -> Iterator[Finding]:
         elif _is_delivery(group.at("LogGroupClass")):
             yield judged(Outcome.PASS, group, "LogGroupClass", f"{name} is of a class with a fixed retention")
         else:
-            yield judged(Outcome.FAIL, group, "RetentionInDays", f"{name} keeps its events for ever")
+            yield judged(Outcome.FAIL, group, "RetentionInDays", f"{name} has no retention")
     custom = dict(_custom_retentions(template))
     for name, destination in template.log_destinations.items():
         if destination.group is None:
             yield _undeclared(template, facts, destination, custom.get(name))
+
+
+_WITHOUT_GROUP = {
+    True: "of its own, so Lambda makes one without retention",
+    False: "here and its role may not create one",
+    None: "of its own, and whether its role lets Lambda make one, without retention, is decided elsewhere",
+}
 
 
 def _is_delivery(value: Value) -> bool:
@@ -113,11 +121,10 @@ def _undeclared(template: Template, facts: Facts, destination: LogDestination, c
         more = (Evidence(elsewhere.span, "the configuration says so", elsewhere.text),)
     elif template.macros:
         message = f"{name} has no log group, unless {template.macros[0].name} adds one"
-    elif _may_create_groups(template, function) is False:
-        message = f"{name} has no log group here and its role may not create one"
     else:
-        outcome = Outcome.FAIL
-        message = f"{name} has no log group of its own, so Lambda makes one that keeps its events for ever"
+        may_create = _may_create_groups(template, function)
+        outcome = Outcome.FAIL if may_create else Outcome.UNKNOWN
+        message = f"{name} has no log group {_WITHOUT_GROUP[may_create]}"
     return judged(outcome, function.resource, function.path(path), message, span=function.where(path), more=more)
 
 

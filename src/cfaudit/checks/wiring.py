@@ -277,7 +277,8 @@ def _topic_doubt(
         return _Doubt(f"the macro {template.macros[0].name} may add what does")
     for output in _outputs(template, topic):
         return _Doubt("an output hands it to others", (output,))
-    if not any(wire.kind in ACTING for wire in template.wiring.wires) and not template.functions:
+    acting = (*template.wiring.wires, *(spread.wires[0] for spread in template.wiring.spreads))
+    if not any(wire.kind in ACTING for wire in acting) and not template.functions:
         return _Doubt("the template has no workload at all; what does may be in another stack")
     return None
 

@@ -138,7 +138,6 @@ class _Integrations(TypedDict):
     calls: dict[str, list[str]]
     job: dict[str, list[str]]
     sources: dict[str, str]
-    sdk: dict[str, str]
 
 
 class _SdkClass(TypedDict):
@@ -276,21 +275,14 @@ def dependent_services() -> Mapping[str, Service]:
     return {prefix: _service(prefix, entry) for prefix, entry in table.items()}
 
 
-def integration_needs(service: str, operation: str, *, sdk: bool) -> IntegrationNeeds:
-    """A service and an operation as a Task's Resource names them (`dynamodb`, `putItem`) in, what they need out."""
+def integration_needs(service: str, operation: str) -> IntegrationNeeds:
+    """A service and an operation of an optimized integration (`dynamodb`, `putItem`) in, what they need out."""
     name = f"{service}:{operation}"
     table = _integrations()
-    if not sdk and (name in table["calls"] or name in table["job"]):
+    if name in table["calls"] or name in table["job"]:
         calls = tuple(table["calls"].get(name, ())) or _authorising(service, operation)
         return IntegrationNeeds(calls, _known(table["job"].get(name)), table["sources"][name])
-    prefix = sdk_prefix(service) if sdk else service
-    return IntegrationNeeds(_authorising(prefix, operation) if prefix else None, None, None)
-
-
-def sdk_prefix(service: str) -> str | None:
-    """A service as `aws-sdk:` integrations name it (`sfn`) in, its IAM prefix (`states`) out; None: not known."""
-    name = service.lower()
-    return _integrations()["sdk"].get(name) or (name if actions(name) is not None else None)
+    return IntegrationNeeds(_authorising(service, operation), None, None)
 
 
 def _authorising(prefix: str, operation: str) -> tuple[str, ...] | None:
@@ -304,7 +296,7 @@ def _known(names: list[str] | None) -> tuple[str, ...] | None:
 
 
 def sdk_client(name: str) -> str | None:
-    """A client as any AWS SDK names it (`SESV2`, `client-sfn` without its `client-`, `ses`) in, botocore's name out."""
+    """A service as any AWS SDK or Step Functions names it (`SESV2`, `sfn`, `events`) in, botocore's name out."""
     return _sdk()["names"].get("".join(letter for letter in name.lower() if letter.isalnum()))
 
 

@@ -183,14 +183,8 @@ def _untabled(element: Scalar | Unknown, pieces: list[str], template: Declaratio
 def _names(resource: Resource, prefix: str) -> Iterator[str]:
     """The physical name of a resource in every form the template may write it, as it stands in its ARN."""
     reference = f"\x01{resource.logical_id}|\x02"
-    path = NAME_PROPERTIES.get(resource.type) or _NAMES.get(resource.type)
-    value = resource.at(path) if path else Absent(resource.span)
-    names = [reference]
-    if isinstance(value, (Scalar, Unknown)):
-        names.append(rendered(value))
-    elif resource.type in _NAMED_BY_STACK:
-        names.append(f"{_STACK}-{resource.logical_id}-{_RANDOM}")
-    for name in names:
+    made = made_name(resource)
+    for name in [reference] if made is None else [reference, made]:
         if prefix in ("role", "user", "group", "policy"):
             folder = resource.at("Path")
             yield f"{rendered(folder) if isinstance(folder, (Scalar, Unknown)) else '/'}{name}"
@@ -206,6 +200,15 @@ def _names(resource: Resource, prefix: str) -> Iterator[str]:
             yield f"{rendered(group) if isinstance(group, (Scalar, Unknown)) else 'default'}/{name}"
         else:
             yield name
+
+
+def made_name(resource: Resource) -> str | None:
+    """A resource's physical name, given by the template or made by CloudFormation; None when its form is not known."""
+    path = NAME_PROPERTIES.get(resource.type) or _NAMES.get(resource.type)
+    value = resource.at(path) if path else Absent(resource.span)
+    if isinstance(value, (Scalar, Unknown)):
+        return rendered(value)
+    return f"{_STACK}-{resource.logical_id}-{_RANDOM}" if resource.type in _NAMED_BY_STACK else None
 
 
 _NAMES = {"AWS::IAM::Group": "GroupName", "AWS::IAM::User": "UserName"}

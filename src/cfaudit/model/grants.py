@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from cfaudit.model.api import API_TYPES
-from cfaudit.model.arn import covers
+from cfaudit.model.arn import covers, made_name
 from cfaudit.model.declarations import Resource
 from cfaudit.model.iam import Principal, Statement, action_matches, trust
 from cfaudit.model.mentions import named
 from cfaudit.model.names import NAME_PROPERTIES, names_in, rendered, service_of
-from cfaudit.model.wires import ACTING, Wire, WireKind
+from cfaudit.model.wires import ACTING, Spread, Wire, WireKind
 from cfaudit.nodes import Absent, Map, Scalar, Span, Unknown
 
 if TYPE_CHECKING:
@@ -53,19 +53,37 @@ _READS = (
 )
 
 
-def grant_wires(template: Template, runners: Mapping[str, tuple[str, ...]]) -> tuple[list[Wire], list[Wire]]:
-    """What policies allow: wires to declared resources, and those to whatever there is."""
-    found: list[Wire] = []
-    broad: list[Wire] = []
+class Granted(NamedTuple):
+    """What policies allow: wires to declared resources, to whatever there is, and to all that a pattern covers."""
+
+    wires: list[Wire]
+    broad: list[Wire]
+    spreads: list[Spread]
+
+
+def grant_wires(template: Template, runners: Mapping[str, tuple[str, ...]]) -> Granted:
+    """What policies allow whoever runs as their principals."""
+    found: dict[Wire, None] = {}
+    broad: dict[Wire, None] = {}
+    patterns: dict[tuple[str, WireKind, str], tuple[Scalar | Unknown, dict[Wire, None]]] = {}
     index = _index(template)
     for name, principal in template.principals.items():
         sources, certain = _sources(principal, runners.get(name, ()))
         for statement in principal.statements:
             if statement.effect == "Allow":
-                for wire in _statement(template, statement, index):
-                    made = [_from(wire, source, certain) for source in sources if source != wire.target]
-                    (found if wire.target else broad).extend(made)
-    return list(dict.fromkeys(found)), list(dict.fromkeys(broad))
+                for wire, pattern in _statement(template, statement, index):
+                    made = dict.fromkeys(_from(wire, source, certain) for source in sources if source != wire.target)
+                    if pattern is not None:
+                        key = (wire.service, wire.kind, rendered(pattern))
+                        patterns.setdefault(key, (pattern, {}))[1].update(made)
+                    else:
+                        (found if wire.target else broad).update(made)
+    spreads = []
+    for (service, kind, _), (pattern, wires) in patterns.items():
+        targets = dict(_covered(template, pattern, index.get(service, {}), kind))
+        if targets:
+            spreads.append(Spread(tuple(sorted(wires, key=lambda wire: not wire.certain)), targets))
+    return Granted(list(found), list(broad), spreads)
 
 
 def _from(wire: Wire, source: str, certain: bool) -> Wire:
@@ -73,23 +91,25 @@ def _from(wire: Wire, source: str, certain: bool) -> Wire:
 
 
 class _Candidate(NamedTuple):
-    """A declared resource; ``begins`` is how its physical name begins as far as it is known, None without a name."""
+    """A declared resource; ``begins`` is how its physical name begins, None where only deploy time knows."""
 
     resource: Resource
-    begins: str | None
+    begins: _Beginning | None
 
 
-def _index(template: Template) -> Mapping[str, tuple[_Candidate, ...]]:
-    """Declared resources by the service that an action on them names."""
-    found: dict[str, list[_Candidate]] = {}
+_Index: TypeAlias = Mapping[str, Mapping[str, _Candidate]]
+
+
+def _index(template: Template) -> _Index:
+    """Declared resources by the service that an action on them names, and by logical id."""
+    found: dict[str, dict[str, _Candidate]] = {}
     for resource in template.resources.values():
         service = "execute-api" if resource.type in API_TYPES else service_of(resource.type)
         if service and service not in _SILENT and not resource.type.endswith(("Alias", "Version", "Policy")):
-            path = NAME_PROPERTIES.get(resource.type)
-            name = resource.at(path) if path else Absent(resource.span)
-            begins = rendered(name).partition("\x01")[0] if isinstance(name, (Scalar, Unknown)) else None
-            found.setdefault(service, []).append(_Candidate(resource, begins))
-    return {service: tuple(members) for service, members in found.items()}
+            name = made_name(resource)
+            begins = None if name is None else _beginning(name)
+            found.setdefault(service, {})[resource.logical_id] = _Candidate(resource, begins)
+    return found
 
 
 def _sources(principal: Principal, runs: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
@@ -112,24 +132,31 @@ def _is_assumed_from_outside(role: Resource) -> bool:
     return False
 
 
-def _statement(template: Template, statement: Statement, index: Mapping[str, tuple[_Candidate, ...]]) -> Iterator[Wire]:
-    """What a statement lets do, without source; ``target`` is empty for whatever there is."""
+def _statement(
+    template: Template, statement: Statement, index: _Index
+) -> Iterator[tuple[Wire, Scalar | Unknown | None]]:
+    """What a statement lets do, without source; ``target`` is empty for whatever there is, and beside a pattern."""
     for service, kind, span, via in _kinds(statement, index):
         seen: set[str] = set()
         for element in statement.resources or (Scalar("*", span),):
             if _is_wild(element) or statement.not_resources:
                 if kind in ACTING:
-                    yield Wire(kind, "", "", span, "grant", via, service, certain=False)
+                    yield Wire(kind, "", "", span, "grant", via, service, certain=False), None
                 continue
-            for resource, certain in _covered(template, element, index.get(service, ()), kind):
-                if resource.logical_id not in seen:
-                    seen.add(resource.logical_id)
-                    yield Wire(kind, "", resource.logical_id, element.span, "grant", via, service, certain)
+            told = _told(template, element)
+            if told is None:
+                yield Wire(kind, "", "", element.span, "grant", via, service), element
+                continue
+            candidates = index.get(service, {})
+            for name in told:
+                if name in candidates and name not in seen:
+                    answer = covers(element, template, candidates[name].resource)
+                    if answer or (answer is None and kind in ACTING):
+                        seen.add(name)
+                        yield Wire(kind, "", name, element.span, "grant", via, service, bool(answer)), None
 
 
-def _kinds(
-    statement: Statement, index: Mapping[str, tuple[_Candidate, ...]]
-) -> Iterator[tuple[str, WireKind, Span, str]]:
+def _kinds(statement: Statement, index: _Index) -> Iterator[tuple[str, WireKind, Span, str]]:
     """The kinds of wires that a statement's actions make, each once, with the action's text."""
     seen: set[tuple[str, WireKind]] = set()
     if statement.not_actions:
@@ -175,35 +202,56 @@ def _is_wild(element: Scalar | Unknown) -> bool:
 _OPEN = re.compile("[*?\x01]")
 
 
-def _covered(
-    template: Template, element: Scalar | Unknown, candidates: tuple[_Candidate, ...], kind: WireKind
-) -> Iterator[tuple[Resource, bool]]:
-    """The resources of a service that an element covers, and whether it certainly does."""
-    for resource, made_up in _likely(template, element, candidates):
-        answer = None if made_up else covers(element, template, resource)
-        if answer or (answer is None and kind in ACTING):
-            yield resource, bool(answer)
-
-
-def _likely(
-    template: Template, element: Scalar | Unknown, candidates: tuple[_Candidate, ...]
-) -> Iterator[tuple[Resource, bool]]:
-    """The resources that an element may cover, by how their names begin: the full comparison costs much more.
-
-    Whether text covers a name that CloudFormation makes up of the stack's name, only deploy time knows.
-    """
+def _told(template: Template, element: Scalar | Unknown) -> list[str] | None:
+    """The logical ids that an element names by reference or by their whole names; None for a pattern."""
     if isinstance(element, Unknown) and element.mentions:
-        held = {found.resource.logical_id for found in named(template, element)}
-        yield from ((entry.resource, False) for entry in candidates if entry.resource.logical_id in held)
-        return
+        return [found.resource.logical_id for found in named(template, element)]
+    if _OPEN.search(_name(element)) is None:
+        return [resource.logical_id for resource in template.targets(element)]
+    return None
+
+
+def _name(element: Scalar | Unknown) -> str:
+    """The name that an ARN ends in, or the whole text."""
     *_, (_, name) = islice(names_in(rendered(element)), 2)
-    known = _OPEN.split(name, maxsplit=1)[0]
-    if known == name:
-        own = {resource.logical_id for resource in template.targets(element)}
-        yield from ((entry.resource, False) for entry in candidates if entry.resource.logical_id in own)
-        return
-    for entry in candidates:
-        if entry.begins is None:
-            yield entry.resource, bool(known) and entry.resource.type in NAME_PROPERTIES
-        elif entry.begins.startswith(known) or known.startswith(entry.begins):
-            yield entry.resource, False
+    return name
+
+
+def _covered(
+    template: Template, pattern: Scalar | Unknown, candidates: Mapping[str, _Candidate], kind: WireKind
+) -> Iterator[tuple[str, bool]]:
+    """The resources of a service that a pattern covers, and whether it certainly does.
+
+    Names that begin otherwise are left out first: the full comparison costs much more. Whether text covers a name that
+    CloudFormation makes up of the stack's name, only deploy time knows.
+    """
+    begins = _beginning(_name(pattern))
+    plain = begins.known and not begins.hole
+    for name, candidate in candidates.items():
+        resource, path = candidate.resource, NAME_PROPERTIES.get(candidate.resource.type)
+        if plain and path and isinstance(resource.at(path), Absent):
+            if kind in ACTING:
+                yield name, False
+        elif candidate.begins is None or begins.may_be(candidate.begins):
+            answer = covers(pattern, template, resource)
+            if answer or (answer is None and kind in ACTING):
+                yield name, bool(answer)
+
+
+class _Beginning(NamedTuple):
+    """How a text begins: with a hole or none, and the text from there to the next hole or wildcard."""
+
+    hole: str
+    known: str
+
+    def may_be(self, other: _Beginning) -> bool:
+        """Whether two texts that begin so may be alike."""
+        return self.hole != other.hole or self.known.startswith(other.known) or other.known.startswith(self.known)
+
+
+_BEGINNING = re.compile("(\x01[^\x02]*\x02)?([^*?\x01]*)")
+
+
+def _beginning(text: str) -> _Beginning:
+    found = _BEGINNING.match(text.lstrip("/"))
+    return _Beginning(found[1] or "", found[2]) if found else _Beginning("", "")

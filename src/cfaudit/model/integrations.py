@@ -99,8 +99,13 @@ class Integration(NamedTuple):
         if self.kind == "function":
             return "lambda"
         if self.kind == "sdk":
-            return data.sdk_prefix(self.service)
+            return self._operation.service if self._operation else None
         return self.service or None
+
+    @property
+    def _operation(self) -> data.SdkOperation | None:
+        client = data.sdk_client(self.service)
+        return data.sdk_operation(client, self.operation) if client else None
 
     @property
     def waits(self) -> bool:
@@ -116,14 +121,16 @@ class Integration(NamedTuple):
             return ()
         if self.kind == "unknown":
             return None
-        return data.integration_needs(self.service, self.operation, sdk=self.kind == "sdk").calls
+        if self.kind == "sdk":
+            return self._operation.actions if self._operation else None
+        return data.integration_needs(self.service, self.operation).calls
 
     @property
     def job_actions(self) -> tuple[str, ...] | None:
         """The IAM actions that waiting for the job needs besides (``.sync``); None when they are not known."""
         if self.pattern != "sync" or self.kind != "optimized":
             return ()
-        return data.integration_needs(self.service, self.operation, sdk=False).job
+        return data.integration_needs(self.service, self.operation).job
 
 
 class Act(NamedTuple):

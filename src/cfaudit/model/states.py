@@ -209,7 +209,7 @@ class State(NamedTuple):
     @property
     def own_actions(self) -> tuple[str, ...]:
         """IAM actions on its own state machine that it needs besides those of its calls."""
-        needs = data.integration_needs("map", "distributed", sdk=False) if self.distributed else None
+        needs = data.integration_needs("map", "distributed") if self.distributed else None
         return needs.calls or () if needs else ()
 
 

@@ -5,9 +5,10 @@ An edge of ``declarations`` says that one resource's text refers to another; a w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Literal, NamedTuple, TypeAlias
 
 from cfaudit.nodes import Span
@@ -70,34 +71,64 @@ class Wire(NamedTuple):
     qualifier: str | None = None
 
 
+class Spread(NamedTuple):
+    """What all of ``wires``, whose own target is empty, do to each of ``targets``, certainly or perhaps.
+
+    One pattern of a policy (``arn:aws:lambda:*:*:function:${AWS::StackName}-*``) that many roles have covers many
+    functions: told pair by pair, that would grow with the square of the template. Certain wires come first.
+    """
+
+    wires: tuple[Wire, ...]
+    targets: Mapping[str, bool]
+
+    def to(self, target: str) -> Iterator[Wire]:
+        """Each wire to one of the targets."""
+        certain = self.targets[target]
+        for wire in self.wires:
+            if wire.source != target:
+                yield wire._replace(target=target, certain=wire.certain and certain)
+
+
 @dataclass(frozen=True)
 class Wiring:
     """The integration graph.
 
     ``broad`` are wires without target: a principal that may do it to whatever there is (``lambda:InvokeFunction`` on
-    ``*``), and permissions for a function that only deploy time knows.
+    ``*``), and permissions for a function that only deploy time knows. ``spreads`` are what patterns of policies allow.
     """
 
     wires: tuple[Wire, ...]
     broad: tuple[Wire, ...]
+    spreads: tuple[Spread, ...]
 
     @cached_property
     def _into(self) -> Mapping[str, tuple[Wire, ...]]:
         return _by(self.wires, [wire.target for wire in self.wires])
 
     @cached_property
-    def _out_of(self) -> Mapping[str, tuple[Wire, ...]]:
-        return _by(self.wires, [wire.source for wire in self.wires])
+    def _spread_over(self) -> Mapping[str, tuple[Spread, ...]]:
+        found: dict[str, list[Spread]] = {}
+        for spread in self.spreads:
+            for target in spread.targets:
+                found.setdefault(target, []).append(spread)
+        return {target: tuple(held) for target, held in found.items()}
 
     def into(self, target: str, *kinds: WireKind) -> tuple[Wire, ...]:
-        """What ends in a resource, in template order; ``kinds`` restricts the answer."""
-        found = self._into.get(target, ())
-        return tuple(wire for wire in found if wire.kind in kinds) if kinds else found
+        """What ends in a resource, in template order, and of each pattern that covers it one who has it.
 
-    def out_of(self, source: str, *kinds: WireKind) -> tuple[Wire, ...]:
-        """What starts in a resource."""
-        found = self._out_of.get(source, ())
-        return tuple(wire for wire in found if wire.kind in kinds) if kinds else found
+        ``kinds`` restricts the answer.
+        """
+        found = list(self._into.get(target, ()))
+        for spread in self._spread_over.get(target, ()):
+            found += islice(spread.to(target), 1)
+        return tuple(wire for wire in found if not kinds or wire.kind in kinds)
+
+    def every(self) -> Iterator[Wire]:
+        """Every wire between two resources; patterns make as many as their holders times what they cover."""
+        yield from self.wires
+        for spread in self.spreads:
+            for target in spread.targets:
+                yield from spread.to(target)
 
 
 def _by(wires: tuple[Wire, ...], names: list[str]) -> Mapping[str, tuple[Wire, ...]]:

@@ -16,7 +16,7 @@ from cfaudit.model.integrations import Act, ServiceCall
 from cfaudit.model.invocations import Event, Permission, invoked, sam_events, sam_target
 from cfaudit.model.mentions import ACTS, STORES, mentions, named, spoken_for
 from cfaudit.model.names import rendered
-from cfaudit.model.wires import Wire, WireKind, Wiring
+from cfaudit.model.wires import Spread, Wire, WireKind, Wiring
 from cfaudit.nodes import Map, Scalar, Seq, Unknown, Value, strings
 
 if TYPE_CHECKING:
@@ -59,13 +59,15 @@ def wiring(template: Template) -> Wiring:
         if not known and not defined:
             found.append(wire)
     found += [*_hooks(template), *_logs(template), *_connectors(template)]
-    granted, broad = grant_wires(template, _runners(template, found))
-    found += granted
+    granted = grant_wires(template, _runners(template, found))
+    found += granted.wires
     permitted = list(_permitted(template, found))
-    broad += [wire for wire in permitted if not wire.target]
+    broad = [*granted.broad, *(wire for wire in permitted if not wire.target)]
     found += [wire for wire in permitted if wire.target]
-    found += _elsewhere(template, {wire.target for wire in found if wire.kind == "invokes"})
-    return Wiring(tuple(_confirmed(found, broad)), tuple(broad))
+    invoked = {wire.target for wire in found if wire.kind == "invokes"}
+    invoked.update(*(spread.targets for spread in granted.spreads if spread.wires[0].kind == "invokes"))
+    found += _elsewhere(template, invoked)
+    return Wiring(tuple(_confirmed(found, broad, granted.spreads)), tuple(broad), tuple(granted.spreads))
 
 
 # Triggers ------------------------------------------------------------------------------------------------------------
@@ -288,13 +290,19 @@ def _elsewhere(template: Template, invoked: set[str]) -> Iterator[Wire]:
             yield Wire("invokes", made_for, name, resource.span, "permission", via, made_for, False, outside=True)
 
 
-def _confirmed(found: list[Wire], broad: list[Wire]) -> Iterator[Wire]:
+def _confirmed(found: list[Wire], broad: list[Wire], spreads: list[Spread]) -> Iterator[Wire]:
     """A variable that names something is certain where its holder also may act on it, were it by a wildcard."""
     allowed = {(wire.kind, wire.source, wire.target) for wire in found if wire.way in ("grant", "connector")}
     anything = {(wire.kind, wire.source) for wire in broad if wire.way == "grant"}
+    patterns: dict[tuple[WireKind, str], list[Mapping[str, bool]]] = {}
+    for spread in spreads:
+        for wire in spread.wires:
+            patterns.setdefault((wire.kind, wire.source), []).append(spread.targets)
     for wire in found:
         if wire.way == "variable":
-            may = (wire.kind, wire.source, wire.target) in allowed or (wire.kind, wire.source) in anything
+            ends = (wire.kind, wire.source)
+            may = (*ends, wire.target) in allowed or ends in anything
+            may = may or any(wire.target in targets for targets in patterns.get(ends, ()))
             yield wire._replace(certain=may)
         else:
             yield wire

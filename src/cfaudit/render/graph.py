@@ -118,7 +118,7 @@ def draw(audit: Audit) -> Drawing:
     gaps = _gaps(template, audit.results, folded)
     titles = {component.id: component.title for component in audit.cases[0][1].components}
     missing = list(_missing(template, audit.results, folded, titles))
-    wires = [_fold(wire, folded) for wire in template.wiring.wires if wire.kind not in _UNDRAWN]
+    wires = [_fold(wire, folded) for wire in template.wiring.every() if wire.kind not in _UNDRAWN]
     drawn = [ends for ends in wires if _is_shown(template, gaps, ends[0]) and _is_shown(template, gaps, ends[1])]
     arrows = [*_arrows(drawn), *(arrow for _, found in missing for arrow in found)]
     ends = {name for arrow in arrows for name in (arrow.source, arrow.target)} | gaps.keys()
