@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cfaudit.model.names import NAME_PROPERTIES, names_in, rendered, service_of
 from cfaudit.nodes import Absent, Deferred, Map, Scalar, Seq, Source, Span, Unknown, Value
-from cfaudit.resolve import Document
+from cfaudit.resolve import Document, is_module
 from cfaudit.sources.local import NO_FILES, LocalFiles
 
 
@@ -154,11 +154,13 @@ class Declarations:
 
     @cached_property
     def macros(self) -> tuple[Deferred, ...]:
-        """Transforms and preprocessor tags that may add or change anything the text does not show."""
-        untyped = tuple(
-            Deferred("macro", resource.logical_id) for resource in self.resources.values() if not resource.type
+        """Transforms, preprocessor tags and modules that may add or change anything the text does not show."""
+        unseen = tuple(
+            Deferred("macro", resource.type or resource.logical_id)
+            for resource in self.resources.values()
+            if not resource.type or is_module(resource.type)
         )
-        return self.document.macros + untyped
+        return self.document.macros + unseen
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
