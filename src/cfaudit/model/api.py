@@ -23,6 +23,12 @@ API_TYPES = REST_TYPES + V2_TYPES
 HOLE = "…"
 """Stands in a path or a method for what only deploy time knows."""
 
+AS_CALLER = "arn:aws:iam::*:user/*"
+"""The credentials of an integration that runs with the rights of whoever calls the API.
+
+https://docs.aws.amazon.com/apigateway/latest/api/API_Integration.html
+"""
+
 SAM_IMPLICIT = {"Api": "ServerlessRestApi", "HttpApi": "ServerlessHttpApi"}
 
 
