@@ -170,7 +170,8 @@ def _behind(template: Template, named: Mapping[str, Span], stand_ins: tuple[str,
 
 def _fronted(template: Template, front: Resource) -> Iterator[str]:
     for edge in template.edges_from.get(front.logical_id, ()):
-        yield edge.target
+        if not edge.path.startswith("Auth."):  # SAM's APIs stand for nothing that authorizes their callers
+            yield edge.target
     for path in ("RestApiId", "ApiId"):
         api = owner_of(template, front.at(path))
         if api:
