@@ -244,6 +244,11 @@ def test_a_resource_without_a_known_type_is_a_macro() -> None:
     assert isinstance(found.resources["B"], Resource)
 
 
+def test_a_module_may_declare_anything() -> None:
+    found = template("Resources:\n  A: {Type: T}\n  B: {Type: Company::S3::Bucket::MODULE}\n")
+    assert [macro.name for macro in found.macros] == ["Company::S3::Bucket::MODULE"]
+
+
 def test_excerpt() -> None:
     assert (
         STACK.excerpt(STACK.resources["Table"].where("TableName")) == "Properties: {TableName: !Sub 'carts-${Suffix}'}"

@@ -473,6 +473,23 @@ def test_macros(head: str, names: list[str]) -> None:
     assert [macro.name for macro in document(f"{head}{HEAD}x\n").macros] == names
 
 
+def test_a_name_inside_a_module_may_be_declared() -> None:
+    text = """
+Resources:
+  Shared: {Type: Company::S3::Bucket::MODULE}
+  Reader: {Type: T, Properties: {A: !Ref SharedBucket, B: !GetAtt Shared.Bucket.Arn, C: !Ref Nowhere}}
+"""
+    reader = document(text).resources.entries["Reader"]
+    assert isinstance(reader, Map)
+    properties = reader.entries["Properties"]
+    assert isinstance(properties, Map)
+    assert [value.parts for value in properties.entries.values() if isinstance(value, Unknown)] == [
+        (Deferred("undefined", "SharedBucket"),),
+        (Reference("Shared", "Bucket.Arn"),),
+        (Deferred("missing", "Nowhere"),),
+    ]
+
+
 def test_macros_inside_resources() -> None:
     text = (
         f"{HEAD}x\n  Fn::ForEach::L: [N, [a], {{}}]\n  Made: {{'Fn::Transform': {{Name: X}}}}\n  Own: !Module x.yaml\n"

@@ -469,8 +469,16 @@ class _Resolver:
         return Unknown(span, (self._nameless(name),))
 
     def _nameless(self, name: str) -> Deferred:
-        """A name the template does not declare; a transform may."""
-        return Deferred("undefined" if "Transform" in self.source.root.entries else "missing", name)
+        """A name the template does not declare; a transform or a module may.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/module-ref-resources.html
+        """
+        open_ = "Transform" in self.source.root.entries or name.startswith(self._modules())
+        return Deferred("undefined" if open_ else "missing", name)
+
+    def _modules(self) -> tuple[str, ...]:
+        members = self._resources.items()
+        return tuple(name for name, body in members if is_module(_text(_members(body).get("Type"))))
 
     def _parameter(self, name: str, span: Span) -> Value:
         definition = self._parameters[name]
@@ -621,6 +629,14 @@ class _Resolver:
     def _length(self, call: Call) -> Value:
         value = self.value(call.argument)
         return Scalar(str(len(value.items)), call.span, "int") if isinstance(value, Seq) else self._opaque(call)
+
+
+def is_module(type_: str) -> bool:
+    """Whether a resource type is a module: at deploy time its resources stand in its place.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/modules.html
+    """
+    return type_.endswith("::MODULE")
 
 
 def _members(node: Node | None) -> Mapping[str, Node]:

@@ -9,6 +9,7 @@ from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
 from cfaudit.model.alarms import ACTIONS, ALARM_TYPES, COMPOSITE_ALARM, Alarm, Metric
 from cfaudit.model.declarations import Resource
+from cfaudit.model.invocations import is_undefined
 from cfaudit.model.logs import functions_logging_to
 from cfaudit.model.names import rendered
 from cfaudit.model.template import Template
@@ -102,6 +103,7 @@ def _judged(template: Template, types: tuple[str, ...]) -> Iterator[Resource]:
     for resource in template.of(*types):
         if resource.logical_id not in template.custom_resource_functions:
             yield resource
+    yield from (api for api in template.implicit_apis if api.type in types)
 
 
 def _watched(template: Template) -> Mapping[str, Evidence]:
@@ -192,21 +194,26 @@ def _dimension_targets(template: Template, dimension: str, value: Value) -> Iter
             yield resource.logical_id
     if dimension == "ApiName":
         yield from _titled(template, value)
+    else:
+        yield from (api.logical_id for api in template.implicit_apis if is_undefined(value, api.logical_id))
 
 
 _REST_APIS = ("AWS::ApiGateway::RestApi", "AWS::Serverless::Api")
 
 
 def _titled(template: Template, value: Value) -> Iterator[str]:
-    """REST APIs whose name, the value of the dimension ApiName, is the title of their definition."""
-    for resource in template.of(*_REST_APIS):
-        if isinstance(resource.at("Name"), Absent):
+    """REST APIs whose name, the value of the dimension ApiName, is the title of their definition, or given by SAM."""
+    stack = Unknown(template.span, (Deferred("pseudo", "AWS::StackName"),))
+    implicit = [api for api in template.implicit_apis if api.type in _REST_APIS]
+    for resource in (*template.of(*_REST_APIS), *implicit):
+        name = template.apis.declared[resource.logical_id].at("Name")
+        if isinstance(name, Absent):
             body = "DefinitionBody" if resource.type == "AWS::Serverless::Api" else "Body"
             title = resource.at(f"{body}.info.title")
-            stack = Unknown(resource.span, (Deferred("pseudo", "AWS::StackName"),))
             written_by_sam = resource.type == "AWS::Serverless::Api" and isinstance(title, Absent)
-            if same_text(value, stack if written_by_sam else title):
-                yield resource.logical_id
+            name = stack if written_by_sam else title
+        if same_text(value, name):
+            yield resource.logical_id
 
 
 def _metric_filters(template: Template) -> Mapping[tuple[str, str], tuple[str, ...]]:

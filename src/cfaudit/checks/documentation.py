@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome
+from cfaudit.model.api import owner_of
 from cfaudit.model.declarations import Resource
 from cfaudit.model.names import rendered
 from cfaudit.model.template import Template
@@ -93,9 +94,10 @@ def published(
     """Every resource of the listed kinds must be named by the value of an output, so that others can find it.
 
     It is named by a reference, or by its physical name or ARN. An output that names a stage, an alias, a distribution
-    or a custom domain names what stands behind it, and a value written to Parameter Store counts like an output.
-    Functions that only CloudFormation calls (custom resources) are not judged. There is one answer per kind; it fails
-    with the names of all that are missing, and is unknown when a transform, a loop or a preprocessor may add outputs.
+    or a custom domain names what stands behind it, and a value written to Parameter Store counts like an output. An API
+    that SAM makes of events is one of them. Functions that only CloudFormation calls (custom resources) are not judged.
+    There is one answer per kind; it fails with the names of all that are missing, and is unknown when a transform, a
+    loop or a preprocessor may add outputs.
     """
     named: dict[str, Span] = {}
     for logical_id, span in _named(template, stand_ins or {}, registers or {}):
@@ -105,6 +107,7 @@ def published(
     unseen = bool(template.macros) or any(_is_unseen(name, output) for name, output in outputs.items())
     for kind, types in kinds.items():
         judged = [resource for resource in template.of(*types) if not _serves_cloudformation(template, resource)]
+        judged += [api for api in template.implicit_apis if api.type in types]
         missing = [resource for resource in judged if resource.logical_id not in found]
         if missing:
             message = f"No output gives the {kind} of {_listed(missing)}"
@@ -127,9 +130,16 @@ def _named(
         for front in template.of(*stand_ins)
         for name in strings(front.at(stand_ins[front.type]) if stand_ins[front.type] else Absent(front.span))
     ]
+    for api in template.implicit_apis:
+        name = template.apis.declared[api.logical_id].at("Domain.DomainName")
+        domains += [(api.logical_id, rendered(text)) for text in strings(name)]
     for value, span in _values(template, registers):
         for resource in template.targets(value):
             yield resource.logical_id, span
+        for hole in value.deferred if isinstance(value, Unknown) else ():
+            for api in template.implicit_apis:
+                if hole.kind == "undefined" and hole.name.startswith(api.logical_id):  # its stages' ids start so too
+                    yield api.logical_id, span
         text = rendered(value) if isinstance(value, (Scalar, Unknown)) else ""
         for logical_id, domain in domains:
             if domain and domain in text:
@@ -149,16 +159,23 @@ def _values(template: Template, registers: Mapping[str, str]) -> Iterator[tuple[
 def _behind(template: Template, named: Mapping[str, Span], stand_ins: tuple[str, ...]) -> dict[str, Span]:
     """The named ones and what stands behind them: an alias's function, the API that is mapped to a domain."""
     found = dict(named)
-    fronts = {
-        front.logical_id: [edge.target for edge in template.edges_from.get(front.logical_id, ())]
-        for front in template.of(*stand_ins)
-    }
+    fronts = {front.logical_id: list(_fronted(template, front)) for front in template.of(*stand_ins)}
     for _ in range(3):  # a record's domain, the domain's mapping, the mapping's API
         for front, targets in fronts.items():
             spans = [found[name] for name in (front, *targets) if name in found and name in fronts]
             if spans:
                 found.update((name, spans[0]) for name in (front, *targets) if name not in found)
     return found
+
+
+def _fronted(template: Template, front: Resource) -> Iterator[str]:
+    for edge in template.edges_from.get(front.logical_id, ()):
+        if not edge.path.startswith("Auth."):  # SAM's APIs stand for nothing that authorizes their callers
+            yield edge.target
+    for path in ("RestApiId", "ApiId"):
+        api = owner_of(template, front.at(path))
+        if api:
+            yield api
 
 
 def _is_unseen(name: str, output: Value) -> bool:

@@ -15,7 +15,7 @@ from cfaudit.model.functions import Function
 from cfaudit.model.iam import Statement, action_matches
 from cfaudit.model.knowledge import named_by
 from cfaudit.model.template import Template
-from cfaudit.nodes import Deferred, Map, Scalar, Seq, Unknown, Value, strings
+from cfaudit.nodes import Absent, Deferred, Map, Scalar, Seq, Unknown, Value, strings
 
 # Stubs ---------------------------------------------------------------------------------------------------------------
 
@@ -36,22 +36,23 @@ def stub_handlers(template: Template, facts: Facts, *, support: tuple[str, ...])
     share counts when none of them does anything. It fails when its code can be read, reads no variable, loads no SDK,
     calls nothing and returns the same success whatever it is asked. It passes when the code does any of these, or when
     it is given nothing, as a health check. Code that cannot be read, or that hands over to something that cannot, is
-    unknown. Handlers of custom resources are not judged.
+    unknown, as is a stub whose grants this template does not show. Handlers of custom resources are not judged.
     """
     for function in template.functions.values():
         code = template.code[function.logical_id]
         if function.logical_id not in template.custom_resource_functions and not code.custom_resource:
-            yield _stub(function, code, [*_told(template, function), *_granted(template, function, support)])
+            asked = [*_told(template, function), *_granted(template, function, support)]
+            yield _stub(function, code, asked, _unseen(template, function))
 
 
-def _stub(function: Function, code: Code, asked: list[_Ask]) -> Finding:
+def _stub(function: Function, code: Code, asked: list[_Ask], unseen: Evidence | None) -> Finding:
     name = function.logical_id
     given = [ask.evidence for ask in asked]
 
     def about(outcome: Outcome, message: str, note: str, *, more: list[Evidence]) -> Finding:
         return judged(outcome, function.resource, None, message, span=code.span, note=note, more=more)
 
-    if not asked:
+    if not asked and unseen is None:
         message = f"{name} has no variable and no grant that its code would have to use"
         return about(Outcome.PASS, message, "its code", more=[])
     if not code.readable:
@@ -61,6 +62,9 @@ def _stub(function: Function, code: Code, asked: list[_Ask]) -> Finding:
         hidden = [Evidence(word.span, word.text) for word in code.unread]
         message = f"whether {name} does any work is unknown: its code hands over to what cannot be read here"
         return about(Outcome.UNKNOWN, message, "its code", more=[*hidden, *given])
+    if code.constant and not asked and unseen is not None:
+        message = f"{name} answers every call with the same success; whether it is given anything to use is not shown"
+        return about(Outcome.UNKNOWN, message, "its code", more=[unseen])
     if code.constant:
         used = listed(dict.fromkeys(ask.what for ask in asked))
         message = f"{name} is a stub: it answers every call with the same success and uses nothing of {used}"
@@ -70,6 +74,15 @@ def _stub(function: Function, code: Code, asked: list[_Ask]) -> Finding:
     uses = [Evidence(word.span, f"reads {word.text}") for word in code.variables[:1]]
     uses += [Evidence(call.span, f"calls {call.service}:{call.operation}") for call in code.calls[:1]]
     return about(Outcome.PASS, f"the code of {name} {done}", "its code", more=uses)
+
+
+def _unseen(template: Template, function: Function) -> Evidence | None:
+    """The policy, or the role, whose grants to the function this template does not show."""
+    principal = template.principals.get(function.principal or "")
+    if principal is not None:
+        return Evidence(principal.opaque[0].span, "a policy that is not shown here") if principal.opaque else None
+    role = function.at("Role")
+    return None if isinstance(role, Absent) else Evidence(role.span, "a role that is not shown here")
 
 
 def _told(template: Template, function: Function) -> Iterator[_Ask]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome
-from cfaudit.model.api import HOLE, Route, Setting, blanked, setting
+from cfaudit.model.api import AS_CALLER, HOLE, Integration, Route, Setting, blanked, setting
 from cfaudit.model.declarations import Resource
 from cfaudit.model.iam import role_of
 from cfaudit.model.invocations import Permission, Target, invoked
@@ -59,10 +59,14 @@ def invoke_permission(
         if route.integration and route.integration.target is None and _by_variable(route.integration.uri.value):
             message = f"a stage variable decides which function {route.name} of {route.logical_id} invokes"
             yield _found(Outcome.UNKNOWN, route.resource, route.integration.uri, message, route.name)
-        if route.integration and route.integration.managed and route.integration.target:
+        if route.integration and route.integration.target and _sam_permits(route.integration):
             place = Setting(route.integration.type.value, route.span, route.property_path)
             message = f"SAM lets {route.name} invoke {route.integration.target.function}"
             yield _found(Outcome.PASS, route.resource, place, message, route.name)
+
+
+def _sam_permits(integration: Integration) -> bool:
+    return integration.managed and isinstance(integration.credentials.value, Absent)
 
 
 def _by_variable(uri: Value) -> bool:
@@ -123,7 +127,7 @@ def _trigger(
 def _api_triggers(template: Template) -> Iterator[_Trigger]:
     for route in template.apis.routes:
         integration = route.integration
-        if integration and integration.target and not integration.managed:
+        if integration and integration.target and not _sam_permits(integration):
             api = template.apis.declared.get(route.api or "")
             yield _Trigger(
                 resource=route.resource,
@@ -237,6 +241,9 @@ def _lets(template: Template, permission: Permission, trigger: _Trigger) -> bool
 # Roles ---------------------------------------------------------------------------------------------------------------
 
 
+_AS_CALLER = re.compile(re.escape(AS_CALLER).replace(":aws:", ":[^:]*:"))
+
+
 def _by_role(template: Template, trigger: _Trigger) -> tuple[Outcome, Finding] | None:
     """What the trigger's role says: it may invoke the function, may not, or is not shown; None without a role."""
     value = trigger.role.value
@@ -246,6 +253,9 @@ def _by_role(template: Template, trigger: _Trigger) -> tuple[Outcome, Finding] |
     principal = template.principals.get(role or "")
     function = trigger.target.function
     evidence = Evidence(trigger.role.span, "the role it uses")
+    if isinstance(value, (Scalar, Unknown)) and _AS_CALLER.fullmatch(rendered(value)):
+        message = f"{trigger.name} invokes {function} as its caller, who needs lambda:InvokeFunction for that"
+        return Outcome.UNKNOWN, _of(Outcome.UNKNOWN, trigger, message, evidence)
     if principal is None:
         message = f"{trigger.name} invokes {function} in a role that this template does not declare"
         return Outcome.UNKNOWN, _of(Outcome.UNKNOWN, trigger, message, evidence)

@@ -21,6 +21,8 @@ _SAM_GLOBALS = {
     "AWS::Serverless::HttpApi": "HttpApi",
 }
 _OWN_PREFIXES = ("aws:", "aws-cdk:", "lambda:")
+_SAM_SUFFIX = ":createdBy"
+"""What ends the keys that SAM sets: ``lambda:createdBy``, ``stateMachine:createdBy`` …"""
 
 
 class _Tagged(NamedTuple):
@@ -41,9 +43,9 @@ def shared_tags(template: Template, facts: Facts) -> Iterator[Finding]:
 
     Which types can be tagged, and by which property, their schemas say. A key counts when at least half of the tagged
     resources, of more than one type, have it, nearly all with the same value; `Name` and other keys with a value of
-    each resource's own do not count, nor do keys that AWS or the CDK set. A stack without such a key is not judged.
-    There is one finding, which names the first resources that lack a key. Tags that only deploy time knows are unknown,
-    and so is a missing tag where a macro may add it.
+    each resource's own do not count, nor do keys that AWS, SAM or the CDK set. A stack without such a key is not
+    judged. There is one finding, which names the first resources that lack a key. Tags that only deploy time knows are
+    unknown, and so is a missing tag where a macro may add it.
     """
     found = [_tagged(template, resource, place) for resource, place in _taggable(template)]
     wanted = frozenset(_stack_keys(found))
@@ -102,8 +104,12 @@ def _tagged(template: Template, resource: Resource, place: str) -> _Tagged:
         found, doubt = _pairs(value)
         pairs |= found
         is_open = is_open or doubt
-    own = {pair for pair in pairs if pair[0] != "Name" and not pair[0].startswith(_OWN_PREFIXES)}
-    return _Tagged(resource, path, frozenset(own), is_open)
+    own = frozenset(pair for pair in pairs if not _is_foreign(pair[0]))
+    return _Tagged(resource, path, own, is_open)
+
+
+def _is_foreign(key: str) -> bool:
+    return key == "Name" or key.startswith(_OWN_PREFIXES) or key.endswith(_SAM_SUFFIX)
 
 
 def _shared(template: Template, resource: Resource) -> Value | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from cfaudit import data
 from cfaudit.checks.permissions import listed
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome
@@ -58,11 +59,12 @@ def service_use(
     """A role may use only services that the functions and workflows which run as it call.
 
     Judged are roles that a function or a workflow of this template runs as, by the services that their own policies
-    allow by name; AWS's managed policies and `*` are not. A workflow uses what its states call, a function what its
-    code calls, where that can be read. Left out is what Lambda and Step Functions do themselves with the role: logs,
-    traces, network interfaces, keys, polling of event sources, dead letters and destinations where there are any;
-    and services that are signed in to without a call of the SDK. Unknown: code or a definition that cannot be read, a
-    Lambda layer, code that fetches over HTTP what an extension may answer, and a role that something else may assume.
+    allow by name, and SAM's policy templates for one service; AWS's managed policies and `*` are not. A workflow uses
+    what its states call, a function what its code calls, where that can be read. Left out is what Lambda and Step
+    Functions do themselves with the role: logs, traces, network interfaces, keys, polling of event sources, dead
+    letters and destinations where there are any; and services that are signed in to without a call of the SDK. Unknown:
+    code or a definition that cannot be read, a Lambda layer, code that fetches over HTTP what an extension may answer,
+    and a role that something else may assume.
     """
     limits = boundaries(template)
     machines: dict[str, list[Workflow]] = {}
@@ -86,7 +88,7 @@ def _held(principal: Principal, exempt: tuple[str, ...]) -> dict[str, list[Scala
     """The elements of Action that name a service, by its prefix, without those that support what runs."""
     found: dict[str, list[Scalar]] = {}
     for statement in principal.statements:
-        if statement.effect == "Allow" and statement.managed is None:
+        if statement.effect == "Allow" and (statement.managed is None or _is_of_one_service(statement.managed)):
             for element in statement.actions:
                 text = element.text.lower() if isinstance(element, Scalar) else ""
                 prefix, colon, _ = text.partition(":")
@@ -94,6 +96,12 @@ def _held(principal: Principal, exempt: tuple[str, ...]) -> dict[str, list[Scala
                 if isinstance(element, Scalar) and colon and not wild and not _matches(text, exempt):
                     found.setdefault(prefix, []).append(element)
     return found
+
+
+def _is_of_one_service(policy: str) -> bool:
+    """Whether a policy is a policy template of SAM's that lets its role use one service only."""
+    statements = data.sam_policy(policy) or ()
+    return len({action.partition(":")[0] for entry in statements for action in entry.get("Action", ())}) == 1
 
 
 def _matches(text: str, patterns: tuple[str, ...]) -> bool:
@@ -190,12 +198,8 @@ def _compared(
     used = frozenset[str]().union(*(use.services for use in uses))
     unused = {prefix: elements for prefix, elements in held.items() if prefix not in used}
     runs = tuple(Evidence(use.span, f"what {runner} does") for runner, use in zip(runners, uses, strict=True))
-    lines = [
-        Evidence(element.span, f"{name} may {element.text}")
-        for elements in (unused or held).values()
-        for element in elements
-    ]
-    lines = list(dict.fromkeys(lines))
+    shown = {element.span: element for elements in (unused or held).values() for element in elements}
+    lines = [Evidence(span, f"{name} may {element.text}") for span, element in shown.items()]
     services = listed(unused or held, limit=len(held))
     if not unused:
         message = f"{who} uses every service that {name} may use: {services}"

@@ -26,6 +26,12 @@ HOLE = "…"
 
 _WRITTEN = re.compile(r"\$\{[^{}]*\}|\{\{resolve:[^{}]*\}\}")
 
+AS_CALLER = "arn:aws:iam::*:user/*"
+"""The credentials of an integration that runs with the rights of whoever calls the API.
+
+https://docs.aws.amazon.com/apigateway/latest/api/API_Integration.html
+"""
+
 SAM_IMPLICIT = {"Api": "ServerlessRestApi", "HttpApi": "ServerlessHttpApi"}
 
 

@@ -77,6 +77,14 @@ def _apis(template: Declarations) -> Iterator[Api]:
             yield Api(logical_id, kind, None, settings, events[0].span, complete=True)
 
 
+def written_by_sam(declared: Mapping[str, Api]) -> Iterator[Resource]:
+    """The APIs that SAM makes of function events, as resources of SAM's own types that say nothing themselves."""
+    types = {logical_id: f"AWS::Serverless::{event}" for event, logical_id in SAM_IMPLICIT.items()}
+    for api in declared.values():
+        if api.resource is None:
+            yield Resource(api.logical_id, types[api.logical_id], Map({}, {}, api.span), api.span)
+
+
 def _kind(resource: Resource) -> Kind | None:
     if resource.type in REST_TYPES:
         return "rest"

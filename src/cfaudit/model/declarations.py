@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cfaudit.model.names import NAME_PROPERTIES, names_in, rendered, service_of
-from cfaudit.nodes import Absent, Deferred, Map, Scalar, Seq, Source, Span, Unknown, Value
-from cfaudit.resolve import Document
+from cfaudit.nodes import Absent, Deferred, Map, Scalar, Seq, Source, Span, Unknown, Value, strings
+from cfaudit.resolve import Document, is_module
 from cfaudit.sources.local import NO_FILES, LocalFiles
 
 
@@ -154,21 +154,41 @@ class Declarations:
 
     @cached_property
     def macros(self) -> tuple[Deferred, ...]:
-        """Transforms and preprocessor tags that may add or change anything the text does not show."""
-        untyped = tuple(
-            Deferred("macro", resource.logical_id) for resource in self.resources.values() if not resource.type
+        """Transforms, preprocessor tags and modules that may add or change anything the text does not show."""
+        unseen = tuple(
+            Deferred("macro", resource.type or resource.logical_id)
+            for resource in self.resources.values()
+            if not resource.type or is_module(resource.type)
         )
-        return self.document.macros + untyped
+        return self.document.macros + unseen
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
-        """Every Ref and GetAtt between resources, in template order; DependsOn is no reference."""
+        """Every Ref and GetAtt between resources, in template order; DependsOn is no reference.
+
+        What SAM's Globals give to a resource it refers to itself.
+        """
         found: list[Edge] = []
         for resource in self.resources.values():
-            properties = resource.body.entries.get("Properties")
-            if properties is not None:
-                found.extend(_edges(resource.logical_id, properties, ()))
+            properties = resource.body.entries.get("Properties", Absent(resource.span))
+            inherited = self.inherited(resource) or Absent(resource.span)
+            found.extend(_edges(resource.logical_id, merged(properties, inherited), ()))
         return tuple(found)
+
+    def inherited(self, resource: Resource) -> Map[Value] | None:
+        """What SAM's Globals say of a resource, without the properties that its ``IgnoreGlobals`` names (``*``: all).
+
+        https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html
+        """
+        package, _, section = resource.type.rpartition("::")
+        shared = self.document.globals.entries.get(section)
+        if package != "AWS::Serverless" or not isinstance(shared, Map):
+            return None
+        ignored = {name.text for name in strings(resource.attribute("IgnoreGlobals")) if isinstance(name, Scalar)}
+        if "*" in ignored:
+            return None
+        kept = {name: value for name, value in shared.entries.items() if name not in ignored}
+        return Map(kept, {name: span for name, span in shared.keys.items() if name not in ignored}, shared.span)
 
     @cached_property
     def edges_to(self) -> Mapping[str, tuple[Edge, ...]]:
@@ -247,6 +267,23 @@ class Declarations:
         lines = [line.rstrip() for line in read[span.line - 1 : min(span.end_line, span.line - 1 + limit)]]
         indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
         return "\n".join(line[indent:] for line in lines)
+
+
+def merged(own: Value, shared: Value) -> Value:
+    """SAM's merge: maps key by key, lists one after the other, otherwise what the function says itself.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html
+    """
+    match own, shared:
+        case Absent(), _:
+            return own if isinstance(shared, Absent) else shared
+        case Map(entries, keys, span), Map(defaults, default_keys):
+            both = {name: merged(entries[name], defaults[name]) for name in entries if name in defaults}
+            return Map({**defaults, **entries, **both}, {**default_keys, **keys}, span)
+        case Seq(items, span), Seq(defaults):
+            return Seq((*defaults, *items), span)
+        case _:
+            return own
 
 
 def _edges(source: str, value: Value, path: tuple[str, ...]) -> Iterator[Edge]:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from cfaudit.model.declarations import Declarations, Resource, descend
+from cfaudit.model.declarations import Declarations, Resource, descend, merged
 from cfaudit.model.iam import role_of
-from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, strings
+from cfaudit.nodes import Absent, Map, Scalar, Span, Unknown, Value, strings
 
 FUNCTION_TYPES = ("AWS::Lambda::Function", "AWS::Serverless::Function")
 
@@ -64,7 +64,7 @@ class Function(NamedTuple):
         value = self.resource.at(self.path(path))
         if self.defaults is None:
             return value
-        return _merged(value, descend(self.defaults, value.span, self.path(path).split("."))[0])
+        return merged(value, descend(self.defaults, value.span, self.path(path).split("."))[0])
 
     def where(self, path: str) -> Span:
         """The text of that property, or where it is missed; in Globals where only they have it."""
@@ -74,43 +74,14 @@ class Function(NamedTuple):
         return value.span if inherited else self.resource.where(self.path(path))
 
 
-def _merged(own: Value, shared: Value) -> Value:
-    """SAM's merge: maps key by key, lists one after the other, otherwise what the function says itself.
-
-    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html
-    """
-    match own, shared:
-        case Absent(), _:
-            return own if isinstance(shared, Absent) else shared
-        case Map(entries, keys, span), Map(defaults, default_keys):
-            both = {name: _merged(entries[name], defaults[name]) for name in entries if name in defaults}
-            return Map({**defaults, **entries, **both}, {**default_keys, **keys}, span)
-        case Seq(items, span), Seq(defaults):
-            return Seq((*defaults, *items), span)
-        case _:
-            return own
-
-
 def functions(template: Declarations) -> Mapping[str, Function]:
     """Every function of the template by logical id, in template order."""
     found = {}
     for resource in template.of(*FUNCTION_TYPES):
-        defaults = _defaults(template, resource)
+        defaults = template.inherited(resource)
         variables = tuple(_variables(resource, defaults))
         found[resource.logical_id] = Function(resource, _principal(template, resource), variables, defaults)
     return found
-
-
-def _defaults(template: Declarations, resource: Resource) -> Map[Value] | None:
-    """What SAM's Globals say of a function, without the properties that its ``IgnoreGlobals`` names (``*``: all)."""
-    shared = template.document.globals.entries.get("Function")
-    if resource.type != "AWS::Serverless::Function" or not isinstance(shared, Map):
-        return None
-    ignored = {name.text for name in strings(resource.attribute("IgnoreGlobals")) if isinstance(name, Scalar)}
-    if "*" in ignored:
-        return None
-    kept = {name: value for name, value in shared.entries.items() if name not in ignored}
-    return Map(kept, {name: span for name, span in shared.keys.items() if name not in ignored}, shared.span)
 
 
 def _principal(template: Declarations, resource: Resource) -> str | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from cfaudit.model.api import (
     API_TYPES,
+    AS_CALLER,
     HOLE,
     SAM_IMPLICIT,
     Api,
@@ -296,7 +297,7 @@ def _sam_routes(template: Declarations, resource: Resource, declared: Mapping[st
             property_path=event.path,
             span=event.span,
             authorization=authorization,
-            integration=_sam_integration(event),
+            integration=_sam_integration(event, settings, authorization),
         )
 
 
@@ -334,7 +335,7 @@ def _sam_authorization(settings: Settings, event: Event | None, key: Span, where
     return Authorization(required, needs_key, name, decided)
 
 
-def _sam_integration(event: Event) -> Integration:
+def _sam_integration(event: Event, settings: Settings, authorization: Authorization) -> Integration:
     def written(text: str) -> Setting:
         return Setting(Scalar(text, event.span), event.span, event.path)
 
@@ -342,4 +343,21 @@ def _sam_integration(event: Event) -> Integration:
     function = event.resource.type == "AWS::Serverless::Function"
     target = sam_target(event.resource) if function else None
     type_ = written("AWS_PROXY" if function else "AWS")
-    return Integration(event.resource, type_, written("POST"), nothing, nothing, target, invokes=function, managed=True)
+    credentials = _sam_credentials(event, settings) if authorization.type == "AWS_IAM" else nothing
+    method = written("POST")
+    return Integration(event.resource, type_, method, nothing, credentials, target, invokes=function, managed=True)
+
+
+def _sam_credentials(event: Event, settings: Settings) -> Setting:
+    """As whom a REST API's route with AWS_IAM invokes: as its caller, unless ``InvokeRole`` says otherwise.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-apifunctionauth.html
+    """
+    own = below(event.properties, event.span, f"{event.path}.Properties", "Auth", "InvokeRole")
+    role = settings.get("Auth.InvokeRole") if isinstance(own.value, Absent) else own
+    named = role.value.text.upper() if isinstance(role.value, Scalar) else ""
+    if event.type != "Api" or named == "NONE":
+        return Setting(Absent(event.span), event.span, event.path)
+    if isinstance(role.value, Absent) or named == "CALLER_CREDENTIALS":
+        return Setting(Scalar(AS_CALLER, event.span), event.span, event.path)
+    return role

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from cfaudit.model.alarms import Alarm, alarms
 from cfaudit.model.api import Route
-from cfaudit.model.apis import Apis, apis
+from cfaudit.model.apis import Apis, apis, written_by_sam
 from cfaudit.model.code.facts import Code
 from cfaudit.model.code.reading import codes
 from cfaudit.model.declarations import Declarations, Resource, declared
@@ -78,6 +78,11 @@ class Template(Declarations):
     def apis(self) -> Apis:
         """REST, HTTP and WebSocket APIs with their stages and authorizers."""
         return apis(self)
+
+    @cached_property
+    def implicit_apis(self) -> tuple[Resource, ...]:
+        """The APIs that SAM makes of function events."""
+        return tuple(written_by_sam(self.apis.declared))
 
     @cached_property
     def routes(self) -> tuple[Route, ...]:
