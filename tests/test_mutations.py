@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from cfaudit import pipeline
 from cfaudit.finding import Outcome
+from cfaudit.nodes import Deferred, Map, Scalar, Seq, Unknown, Value, strings
 from cfaudit.pipeline import Audit, Settings, audit
 from cfaudit.sources.local import beside
 from mutations import EDITS
@@ -35,6 +37,7 @@ def test_edit(rule: str, edit: Edit, tmp_path: Path) -> None:
     before = failing_before(TEXT if edit.text else dumped(parsed(TEXT)))
     result = audited(edited(edit), path)
     assert [(held.rule.id, held.error) for held in result.results if held.error] == []
+    assert dangling(result) == set()
     new = {name for name, subjects in failures(result).items() if subjects - before.get(name, set())}
     assert new == {rule} | edit.also
 
@@ -75,6 +78,32 @@ def failing_before(text: str) -> dict[str, set[tuple[str, str | None]]]:
 
 def audited(text: str, path: str) -> Audit:
     return audit(text, path, Settings(as_of=AS_OF), rules())
+
+
+def dangling(result: Audit) -> set[str]:
+    """The names that an edited template refers to and does not declare: CloudFormation would not take it."""
+    document = result.template.document
+    resources = document.resources.entries
+    orders = [
+        one.entries["DependsOn"] for one in resources.values() if isinstance(one, Map) and "DependsOn" in one.entries
+    ]
+    after = {name.text for held in orders for name in strings(held) if isinstance(name, Scalar)}
+    missing = {name for value in (document.resources, document.outputs) for name in undeclared(value)}
+    return missing | (after - resources.keys() - document.inactive)
+
+
+def undeclared(value: Value) -> Iterator[str]:
+    match value:
+        case Unknown(_, parts):
+            yield from (part.name for part in parts if isinstance(part, Deferred) and part.kind == "missing")
+        case Map(entries):
+            for member in entries.values():
+                yield from undeclared(member)
+        case Seq(items):
+            for item in items:
+                yield from undeclared(item)
+        case _:
+            return
 
 
 def failures(result: Audit) -> dict[str, set[tuple[str, str | None]]]:

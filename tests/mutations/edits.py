@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -114,6 +115,28 @@ def without(name: str, *paths: str) -> Change:
             del held[int(last) if isinstance(held, list) else last]
 
     return edit
+
+
+def removed(*names: str) -> Change:
+    """Resources taken away, with the outputs and the order that speak of them."""
+
+    def edit(template: Template) -> None:
+        for name in names:
+            del template["Resources"][name]
+        outputs = template["Outputs"]
+        template["Outputs"] = {key: output for key, output in outputs.items() if not _speaks_of(output, names)}
+        for resource in template["Resources"].values():
+            if "DependsOn" in resource:
+                held = resource["DependsOn"]
+                kept = [name for name in ([held] if isinstance(held, str) else held) if name not in names]
+                resource.update(DependsOn=kept)
+
+    return edit
+
+
+def _speaks_of(value: object, names: tuple[str, ...]) -> bool:
+    text = json.dumps(value)
+    return any(f'"{name}"' in text or f"${{{name}}}" in text or f"${{{name}." in text for name in names)
 
 
 def every_without(kind: str, *paths: str) -> Change:
