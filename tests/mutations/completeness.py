@@ -162,11 +162,14 @@ PUBLISHING = (
     ),
 )
 
+QUERY = {"DataSourceArn": arn("DashboardSource"), "Name": "sums", "SqlQuery": "SELECT campaignid FROM contributions"}
+
 EDITS: dict[str, tuple[Edit, ...]] = {
     "missing-fraud-detector": (
         Edit("draft detector", changed("ContributionDetector", DetectorVersionStatus="DRAFT")),
         Edit("no status", without("ContributionDetector", "DetectorVersionStatus")),
         Edit("a rule without outcome", without("ContributionDetector", "Rules.0.Outcomes")),
+        Edit("a rule with an empty outcome", nested("ContributionDetector", "Rules", 0, Outcomes=[])),
         Edit("a rule without expression", without("ContributionDetector", "Rules.2.Expression")),
         Edit("no labels", together(without("ContributionEvent", "Labels"), removed("FraudLabel", "LegitimateLabel"))),
         Edit("granted only", no_detector),
@@ -195,6 +198,10 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         ),
         Edit("signing attributes of an address", changed("MailIdentity", EmailIdentity="news@example.com")),
         Edit(
+            "an address by default",
+            lambda template: template["Parameters"]["MailDomain"].update(Default="news@example.com"),
+        ),
+        Edit(
             "templated mail without a template",
             no_template,
         ),
@@ -205,6 +212,10 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             "no columns",
             without("DashboardData", "PhysicalTableMap.contributions.RelationalTable.InputColumns"),
         ),
+        Edit(
+            "no columns of a query", nested("DashboardData", PhysicalTableMap={"contributions": {"CustomSql": QUERY}})
+        ),
+        Edit("nobody is named", changed("CreatorDashboard", Permissions=[])),
         Edit("nobody may see it", without("CreatorDashboard", "Permissions")),
         Edit("data only", removed("CreatorDashboard")),
         Edit("none", removed("CreatorDashboard", "DashboardData", "DashboardSource")),
@@ -212,6 +223,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "missing-web-acl": (
         Edit("no association", without("WebAclAssociation")),
         Edit("none", removed("WebAclAssociation", "WebAcl")),
+        Edit("an empty one", without("WebAcl", "Rules")),
         Edit("of the user pool", changed("WebAclAssociation", ResourceArn={"Fn::GetAtt": ["UserPool", "Arn"]})),
         Edit(
             "of another stage",
@@ -221,6 +233,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "missing-usage-plan": (
         Edit("none", removed("UsagePlan", "WebClientPlan")),
         Edit("of no stage", without("UsagePlan", "ApiStages")),
+        Edit("without limits", without("UsagePlan", "Throttle", "Quota")),
         Edit("without a key", removed("WebClientPlan")),
         Edit("no method asks for the key", methods_without(ApiKeyRequired=False)),
     ),
@@ -245,7 +258,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("deadline rule", removed("DeadlineSchedule", "DeadlineScheduleRole"), frozenset({"uninvoked-function"})),
         # It also held the statement that denies plain HTTP.
         Edit("media bucket's policy", removed("MediaBucketPolicy"), frozenset({"bucket-without-tls-policy"})),
-        # Nobody signs the requests for objects under a customer key.
+        # Nothing signs the requests for objects under a customer key.
         Edit(
             "origin access",
             together(

@@ -27,6 +27,7 @@ from mutations.edits import (
 BEHAVIOR = ("DistributionConfig", "DefaultCacheBehavior")
 SSE = ("BucketEncryption", "ServerSideEncryptionConfiguration")
 S3_KEYS = [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+TAGS = [{"Key": "Project", "Value": "crowdfunding"}, {"Key": "Environment", "Value": ref("EnvironmentSuffix")}]
 RESULTS = ("WorkGroupConfiguration", "ResultConfiguration", "EncryptionConfiguration")
 
 
@@ -72,8 +73,43 @@ def trusted(role: str, **condition: object) -> Change:
     return edit
 
 
+def also_trusts(role: str, service: str) -> Change:
+    """One service more that may assume a role, without a condition."""
+    allow = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    return lambda template: properties(template, role)["AssumeRolePolicyDocument"]["Statement"].append(allow)
+
+
 def parameter(name: str, **values: object) -> Change:
     return lambda template: template["Parameters"].update({name: {"Type": "String", "Description": "One", **values}})
+
+
+def outside_production(name: str, path: str, inside: object, outside: object) -> Change:
+    """A property that depends on a parameter without default."""
+
+    def edit(template: Template) -> None:
+        parameter("Stage", AllowedValues=["prod", "dev"])(template)
+        template["Conditions"]["IsProd"] = {"Fn::Equals": [ref("Stage"), "prod"]}
+        changed(name, **{path: {"Fn::If": ["IsProd", inside, outside]}})(template)
+
+    return edit
+
+
+def looked_up(name: str, *path: str, value: object) -> Change:
+    """A property that a mapping holds."""
+
+    def edit(template: Template) -> None:
+        template["Mappings"] = {"Settings": {"All": {"Value": value}}}
+        *steps, last = path
+        nested(name, *steps, **{last: {"Fn::FindInMap": ["Settings", "All", "Value"]}})(template)
+
+    return edit
+
+
+def any_web_origin(template: Template) -> None:
+    """The web client may come from anywhere, by the parameter's default."""
+    origin = template["Parameters"]["WebOrigin"]
+    del origin["AllowedPattern"]
+    origin["Default"] = "*"
 
 
 def variable(function: str, name: str, value: object) -> Change:
@@ -133,6 +169,13 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "key-rotation-off": (
         Edit("off", changed("DataKey", EnableKeyRotation=False)),
         Edit("not said", without("MediaKey", "EnableKeyRotation")),
+        Edit(
+            "off by default",
+            together(
+                parameter("Rotation", Default="false"),
+                changed("DataKey", EnableKeyRotation=ref("Rotation")),
+            ),
+        ),
     ),
     "broad-key-grant": (
         Edit("grants", key_actions("DataKey", 1, "kms:CreateGrant")),
@@ -207,6 +250,17 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("ACLs", nested("MediaBucket", "PublicAccessBlockConfiguration", BlockPublicAcls=False)),
         Edit("a policy", without("AnalyticsBucket", "PublicAccessBlockConfiguration.RestrictPublicBuckets")),
         Edit("nothing said", without("QueryResultsBucket", "PublicAccessBlockConfiguration")),
+        Edit(
+            "outside production",
+            outside_production(
+                "MediaBucket",
+                "PublicAccessBlockConfiguration",
+                dict.fromkeys(
+                    ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
+                ),
+                ref("AWS::NoValue"),
+            ),
+        ),
         Edit("logs", nested("LogBucket", "PublicAccessBlockConfiguration", IgnorePublicAcls="false")),
     ),
     "bucket-without-tls-policy": (
@@ -228,6 +282,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     ),
     "open-bucket-cors": (
         Edit("any origin", nested("MediaBucket", "CorsConfiguration", "CorsRules", AllowedOrigins=["*"])),
+        Edit("any origin by default", any_web_origin),
         Edit(
             "any secure origin", nested("MediaBucket", "CorsConfiguration", "CorsRules", AllowedOrigins=["https://*"])
         ),
@@ -278,12 +333,14 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     ),
     "weak-password-policy": (
         Edit("short", nested("UserPool", "Policies", "PasswordPolicy", MinimumLength=6)),
+        Edit("short by a mapping", looked_up("UserPool", "Policies", "PasswordPolicy", "MinimumLength", value=7)),
         Edit("no symbols", nested("UserPool", "Policies", "PasswordPolicy", RequireSymbols=False)),
         Edit("digits not said", without("UserPool", "Policies.PasswordPolicy.RequireNumbers")),
     ),
     "no-mfa": (
         Edit("off", changed("UserPool", MfaConfiguration="OFF")),
         Edit("not said", without("UserPool", "MfaConfiguration", "EnabledMfas")),
+        Edit("off outside production", outside_production("UserPool", "MfaConfiguration", "ON", "OFF")),
     ),
     "password-auth-flow": (
         Edit("from the client", changed("UserPoolClient", ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH"])),
@@ -300,6 +357,12 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("a shown parameter", parameter("DatabasePassword")),
         Edit("a default", parameter("PaymentApiKey", NoEcho=True, Default="sk-4f9a2c81b7d34e")),
         Edit("an access key", variable("PaymentFunction", "PROVIDER_ID", "AKIAIOSFODNN7EXAMPLQ")),
+        Edit(
+            "a secret's text",
+            added(
+                "ProviderSecret", "AWS::SecretsManager::Secret", {"SecretString": "4f9a2c81b7d34e6fa0", "Tags": TAGS}
+            ),
+        ),
         Edit("a literal", variable("PaymentFunction", "PROVIDER_API_KEY", "4f9a2c81b7d34e6fa0")),
     ),
     "topic-without-policy": (
@@ -309,6 +372,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "trust-without-source": (
         Edit("the schedule", trusted("DeadlineScheduleRole")),
         Edit("the workflow", trusted("WorkflowRole")),
+        Edit("one service more", also_trusts("DeadlineScheduleRole", "events.amazonaws.com")),
         Edit("another condition", trusted("WorkflowRole", StringEquals={"aws:PrincipalOrgID": "o-1a2b3c4d5e"})),
     ),
 }
