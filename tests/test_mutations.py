@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from functools import cache
@@ -16,7 +17,7 @@ from cfaudit.pipeline import Audit, Settings, audit
 from cfaudit.sources.local import beside
 from mutations import EDITS
 from mutations.edits import Edit
-from rewrites import dumped, parsed
+from rewrites import parsed
 from stacks import AS_OF, REFERENCE, rules
 
 TEXT = REFERENCE.read_text(encoding="utf-8")
@@ -34,7 +35,7 @@ def _files_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("rule", "edit"), CASES, ids=[f"{rule}: {edit.name}" for rule, edit in CASES])
 def test_edit(rule: str, edit: Edit, tmp_path: Path) -> None:
     path = str(edited_handlers(edit, tmp_path) if edit.sources else REFERENCE)
-    before = failing_before(TEXT if edit.text else dumped(parsed(TEXT)))
+    before = failing_before(TEXT if edit.text else twin())
     result = audited(edited(edit), path)
     assert [(held.rule.id, held.error) for held in result.results if held.error] == []
     assert dangling(result) == set()
@@ -46,13 +47,20 @@ def test_names_tell_edits_apart() -> None:
     assert [rule for rule, edits in EDITS.items() if len({edit.name for edit in edits}) < len(edits)] == []
 
 
+@cache
+def twin() -> str:
+    """The reference as JSON, from which edits start that need no comments."""
+    return json.dumps(parsed(TEXT))
+
+
 def edited(edit: Edit) -> str:
     """The template's text after an edit, which changes something."""
     if edit.text:
         return changed(TEXT, edit.text(TEXT))
     template = parsed(TEXT)
     edit.apply(template)
-    return dumped(template) if edit.sources else changed(dumped(parsed(TEXT)), dumped(template))
+    text = json.dumps(template)
+    return text if edit.sources else changed(twin(), text)
 
 
 def edited_handlers(edit: Edit, folder: Path) -> Path:
