@@ -83,10 +83,10 @@ def readable_media(template: Template, facts: Facts) -> Iterator[Finding]:
     """Every distribution in front of a declared bucket must be able to decrypt the bucket's objects.
 
     Objects under S3's own keys can be read by any kind of origin access. Objects under a KMS key (by the bucket's
-    default encryption) cannot be read by an origin access identity, nor by unsigned requests. An origin access control
-    can, if the policy of the key lets cloudfront.amazonaws.com use `kms:Decrypt`; the policy of AWS's own key
-    `aws/s3` does not and cannot be changed. A key of another stack, and a Lambda@Edge function that may sign origin
-    requests, make it unknown.
+    default encryption) cannot be read by an origin access identity, nor by unsigned requests (a control that never
+    signs). An origin access control can, if the policy of the key lets cloudfront.amazonaws.com use `kms:Decrypt`; the
+    policy of AWS's own key `aws/s3` does not and cannot be changed. A key of another stack, and a Lambda@Edge function
+    that may sign origin requests, make it unknown.
     """
     for origin in bucket_origins(template):
         held = at_rest(template, origin.bucket)
@@ -103,10 +103,12 @@ def readable_media(template: Template, facts: Facts) -> Iterator[Finding]:
             yield _without_control(origin, held)
 
 
+_UNSIGNED = {"identity": "an origin access identity", "silent": "an origin access control that never signs"}
+
+
 def _without_control(origin: Origin, held: AtRest) -> Finding:
     name, bucket = origin.distribution.logical_id, origin.bucket.logical_id
-    identity = origin.access == "identity"
-    how = "an origin access identity" if identity else "no origin access"
+    how = _UNSIGNED.get(origin.access, "no origin access")
     if signs_itself(origin.distribution):
         message = f"{name} has {how} for {bucket}: only a Lambda@Edge function that signs its requests could decrypt"
         return _answer(Outcome.UNKNOWN, origin, held, message)

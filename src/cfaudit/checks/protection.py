@@ -81,10 +81,11 @@ def web_acl(template: Template, facts: Facts) -> Iterator[Finding]:
 
     A stage passes when an `AWS::WAFv2::WebACLAssociation` names its API and its name, or when the API is an origin of a
     distribution that has a web ACL; then it is assumed that clients come through the distribution. It does not matter
-    where the ACL is declared. A distribution must have a web ACL of its own when the audit is told that the stack is in
-    us-east-1, the only region where such an ACL can be declared. HTTP and WebSocket APIs are not judged: AWS WAF does
-    not support them. AWS WAF Classic does not count: its support has ended. An association with an ARN that only deploy
-    time knows, and an API whose stages are not in the template, are unknown.
+    where the ACL is declared; one of this template that has no rules and allows everything fails. A distribution must
+    have a web ACL of its own when the audit is told that the stack is in us-east-1, the only region where such an ACL
+    can be declared. HTTP and WebSocket APIs are not judged: AWS WAF does not support them. AWS WAF Classic does not
+    count: its support has ended. An association with an ARN that only deploy time knows, and an API whose stages are
+    not in the template, are unknown.
     """
     found = [_guarded_stage(template, stage) for stage in template.apis.stages if _is_judged(stage)]
     for api in template.apis.declared.values():
@@ -114,9 +115,9 @@ def _guarded_stage(template: Template, stage: Stage) -> _Answer:
     for association in template.of(ASSOCIATION):
         covers = _covers(template, association, stage)
         if covers:
-            message = f"{title} is associated with a web ACL"
+            outcome, said, where = _associated(template, association)
             more = (Evidence(span, "the stage"),)
-            return _Answer(Outcome.PASS, stage.logical_id, logical_id, message, association.where("ResourceArn"), more)
+            return _Answer(outcome, stage.logical_id, logical_id, f"{title} is associated with {said}", where, more)
         if covers is None:
             open_.append(association)
     front = _front(template, stage)
@@ -134,6 +135,17 @@ def _guarded_stage(template: Template, stage: Stage) -> _Answer:
     about = (Evidence(api.span, "its API"),) if api else ()
     message = f"{title} has no web ACL"
     return _Answer(Outcome.FAIL, stage.logical_id, logical_id, message, span, about, name=title[0].lower() + title[1:])
+
+
+def _associated(template: Template, association: Resource) -> tuple[Outcome, str, Span]:
+    """Whether the web ACL of an association does anything, what it is, and where that shows."""
+    acl = template.target(association.at("WebACLArn"), "AWS::WAFv2::WebACL")
+    if acl is not None:
+        rules, action = acl.at("Rules"), acl.at("DefaultAction")
+        empty = isinstance(rules, Absent) or (isinstance(rules, Seq) and not rules.items)
+        if empty and isinstance(action, Map) and "Allow" in action.entries:
+            return Outcome.FAIL, f"{acl.logical_id}, which has no rules and allows everything", acl.span
+    return Outcome.PASS, "a web ACL", association.where("ResourceArn")
 
 
 def _covers(template: Template, association: Resource, stage: Stage) -> bool | None:
@@ -178,28 +190,30 @@ def _guarded_distribution(distribution: Resource) -> _Answer:
 
 
 class _Plan(NamedTuple):
-    """A usage plan and what is known of it for one API: attached, with a key, and a key asked for by some route."""
+    """A usage plan and what is known of it for one API: attached, limiting, with a key that some route asks for."""
 
     resource: Resource | None
     place: Span
     attached: bool | None
     attached_elsewhere: bool
+    limited: bool
     keyed: bool | None
     demanded: bool | None
 
     @property
     def works(self) -> bool | None:
-        parts = (self.attached, self.keyed, self.demanded)
+        parts = (self.attached, self.limited, self.keyed, self.demanded)
         return False if False in parts else None if None in parts else True
 
 
 def usage_plan(template: Template, facts: Facts) -> Iterator[Finding]:
     """Every REST API must have a usage plan that works.
 
-    A plan works when it is attached to a stage of the API (`ApiStages`), has a key (`AWS::ApiGateway::UsagePlanKey`)
-    and some method of the API asks for a key; a plan that lacks one of these limits nobody and counts as missing. SAM's
-    `Auth.UsagePlan` makes plan and key. HTTP and WebSocket APIs are not judged: HTTP APIs have no usage plans. A plan
-    whose id is exported may get its keys in another stack and is unknown, as is an API without a stage in the template.
+    A plan works when it is attached to a stage of the API (`ApiStages`), sets a limit (`Throttle` or `Quota`), has a
+    key (`AWS::ApiGateway::UsagePlanKey`) and some method of the API asks for a key; a plan that lacks one of these
+    limits nobody and counts as missing. SAM's `Auth.UsagePlan` makes plan and key. HTTP and WebSocket APIs are not
+    judged: HTTP APIs have no usage plans. A plan whose id is exported may get its keys in another stack and is unknown,
+    as is an API without a stage in the template.
     """
     found: list[_Answer] = []
     seen: set[str] = set()
@@ -249,6 +263,8 @@ def _lacks(plan: _Plan, api: str) -> str:
     lacking = []
     if plan.attached is False:
         lacking.append("it is attached to no stage")
+    if not plan.limited:
+        lacking.append("it sets neither a throttle nor a quota")
     if plan.keyed is False:
         lacking.append("it has no key")
     if plan.attached is not False and plan.demanded is False:
@@ -264,7 +280,14 @@ def _plan(template: Template, api: Api, plan: Resource, keys: frozenset[str], de
     keyed: bool | None = plan.logical_id in keys
     if not keyed and _is_exported(template, plan.logical_id):
         keyed = None
-    return _Plan(plan, plan.span, attached, bool(entries), keyed, demanded)
+    limited = any(_limits(plan.at(path)) for path in ("Throttle", "Quota"))
+    limited = limited or any(_limits(value) for _, value in plan.each("ApiStages.*.Throttle"))
+    return _Plan(plan, plan.span, attached, bool(entries), limited, keyed, demanded)
+
+
+def _limits(value: Value) -> bool:
+    """Whether a throttle or a quota says anything."""
+    return bool(value.entries) if isinstance(value, Map) else not isinstance(value, Absent)
 
 
 def _attached(template: Template, entry: Value, api: Api) -> bool | None:
@@ -308,8 +331,25 @@ def _demanded(template: Template, api: Api) -> bool | None:
 def _sam_plan(api: Api, demanded: bool | None) -> Iterator[_Plan]:
     """https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-api-apiusageplan.html"""
     place = api.settings.get("Auth.UsagePlan.CreateUsagePlan")
+    limited = any(_limits(api.settings.get(f"Auth.UsagePlan.{name}").value) for name in ("Throttle", "Quota"))
     match place.value:
         case Scalar(text) if text.upper() in ("PER_API", "SHARED"):
-            yield _Plan(None, place.span, attached=True, attached_elsewhere=False, keyed=True, demanded=demanded)
+            yield _Plan(
+                None,
+                place.span,
+                attached=True,
+                attached_elsewhere=False,
+                limited=limited,
+                keyed=True,
+                demanded=demanded,
+            )
         case Unknown():
-            yield _Plan(None, place.span, attached=None, attached_elsewhere=False, keyed=None, demanded=demanded)
+            yield _Plan(
+                None,
+                place.span,
+                attached=None,
+                attached_elsewhere=False,
+                limited=limited,
+                keyed=None,
+                demanded=demanded,
+            )

@@ -133,10 +133,22 @@ def _detector(detector: Resource) -> Iterator[Finding]:
         yield judged(Outcome.FAIL, detector, "DetectorVersionStatus", message, severity=Severity.HIGH)
     for path, rule in detector.each("Rules.*"):
         if isinstance(rule, Map) and "Fn::Transform" not in rule.keys and "Arn" not in rule.entries:
-            missing = [key for key in ("Expression", "Language", "Outcomes") if key not in rule.entries]
+            missing = [key for key in ("Expression", "Language", "Outcomes") if _says_nothing(rule.entries.get(key))]
             if missing:
                 message = f"a rule of {name} has no {' and no '.join(missing)} and decides nothing"
                 yield judged(Outcome.FAIL, detector, path, message, severity=Severity.HIGH)
+
+
+def _says_nothing(value: Value | None) -> bool:
+    match value:
+        case Scalar(text):
+            return not text
+        case Seq(items):
+            return not items
+        case Absent() | None:
+            return True
+        case _:
+            return False
 
 
 def mail_identity(

@@ -191,21 +191,24 @@ def _published(template: Template, facts: Facts, topic: Resource, components: tu
         if answer and not alarming:
             return judged(Outcome.PASS, topic, None, f"the policy of {name} lets others publish", span=span)
     bound = next((id_ for id_ in components if facts.bound(template, id_) == topic), None)
-    doubt = _topic_doubt(template, facts, topic, held, lets, bound)
     alarmed = tuple(Evidence(wire.span, f"the alarm {wire.source} publishes to it") for wire in held.alarms)
+    alarms = f"alarms publish to {name}"
+    theirs = not held.told and not bound
+    if theirs and held.alarms:
+        return judged(Outcome.PASS, topic, None, alarms, span=held.alarms[0].span, more=alarmed[1:])
+    doubt = _topic_doubt(template, facts, topic, held, lets, bound)
     if doubt:
         message = f"nothing in this template certainly publishes to {name}: {doubt.reason}"
         return judged(Outcome.UNKNOWN, topic, None, message, note="the topic", more=(*doubt.evidence, *alarmed))
-    alarming = bool(alarmed) or any(answer for answer, _, _ in lets)
-    if alarming and not held.told and not bound:
-        span = held.alarms[0].span if held.alarms else lets[0][1]
-        return judged(Outcome.PASS, topic, None, f"alarms publish to {name}", span=span, more=alarmed[1:])
+    allowed = [span for answer, span, _ in lets if answer]
+    if theirs and allowed:
+        return judged(Outcome.PASS, topic, None, alarms, span=allowed[0])
     if held.told:
         wire = held.told[0]
         message = f"{wire.source} is told the name of {name} and may not publish to it"
     else:
         message = f"nothing may publish to {name}"
-    message += "; only alarms do" if alarming else ""
+    message += "; only alarms do" if alarmed or allowed else ""
     told = tuple(Evidence(wire.span, f"{wire.source} is told its name") for wire in held.told)
     assumed = (f"{name} is the {bound} of the platform",) if bound and not held.told else ()
     return judged(Outcome.FAIL, topic, None, message, note="the topic", more=(*told, *alarmed), assumed=assumed)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from cfaudit.inventory.facets import Facet, text_of
 from cfaudit.model.template import Template
-from cfaudit.nodes import Absent, Scalar
+from cfaudit.nodes import Absent, Scalar, truth
 
 
 def _role_of(template: Template, logical_id: str) -> set[Facet] | None:
@@ -55,6 +55,8 @@ def _access_of(template: Template, logical_id: str) -> set[Facet] | None:
 
 def _results_of(template: Template, logical_id: str) -> set[Facet] | None:
     workgroup = template.resources[logical_id]
+    if truth(workgroup.at("WorkGroupConfiguration.ManagedQueryResultsConfiguration.Enabled")):
+        return set()  # https://docs.aws.amazon.com/athena/latest/ug/managed-results.html
     location = workgroup.at("WorkGroupConfiguration.ResultConfiguration.OutputLocation")
     text = text_of(location)
     held = {Facet(bucket.logical_id) for bucket in template.targets(location, "AWS::S3::Bucket")}

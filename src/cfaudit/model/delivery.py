@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from cfaudit.model.declarations import Declarations, Resource
 from cfaudit.nodes import Map, Part, Scalar, Unknown, Value, parts_of
+
+Access: TypeAlias = Literal["identity", "control", "silent", "anonymous"]
 
 
 class Origin(NamedTuple):
     """An origin of a CloudFront distribution that is a declared bucket. ``path`` is the origin's in the distribution.
 
-    ``access`` is how it signs its requests: as an origin access identity, by an origin access control, or not at all.
+    ``access`` is how it signs its requests: as an origin access identity, by an origin access control, or not at all;
+    ``silent`` is a control that never signs.
     """
 
     distribution: Resource
     bucket: Resource
     path: str
-    access: Literal["identity", "control", "anonymous"]
+    access: Access
 
     @property
     def access_path(self) -> str:
         """The property that says how it reads the bucket."""
-        if self.access == "control":
+        if self.access in ("control", "silent"):
             return f"{self.path}.OriginAccessControlId"
         return f"{self.path}.S3OriginConfig.OriginAccessIdentity" if self.access == "identity" else self.path
 
@@ -34,11 +37,17 @@ def bucket_origins(template: Declarations) -> Iterator[Origin]:
         for path, value in distribution.each("DistributionConfig.Origins.*"):
             bucket = _bucket(template, distribution.at(f"{path}.DomainName")) if isinstance(value, Map) else None
             if bucket is not None:
-                yield Origin(distribution, bucket, path, _access(distribution, path))
+                yield Origin(distribution, bucket, path, _access(template, distribution, path))
 
 
-def _access(distribution: Resource, path: str) -> Literal["identity", "control", "anonymous"]:
-    if _given(distribution.at(f"{path}.OriginAccessControlId")):
+def _access(template: Declarations, distribution: Resource, path: str) -> Access:
+    control = distribution.at(f"{path}.OriginAccessControlId")
+    declared = template.target(control, "AWS::CloudFront::OriginAccessControl")
+    if declared is not None:
+        # https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_OriginAccessControlConfig.html
+        signs = declared.at("OriginAccessControlConfig.SigningBehavior")
+        return "silent" if isinstance(signs, Scalar) and signs.text == "never" else "control"
+    if _given(control):
         return "control"
     return "identity" if _given(distribution.at(f"{path}.S3OriginConfig.OriginAccessIdentity")) else "anonymous"
 

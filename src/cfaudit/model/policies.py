@@ -70,7 +70,10 @@ class ResourceStatement(NamedTuple):
         named = tuple(strings(descend(principal, self.span, ["Service"])[0]))
         if any(isinstance(item, Scalar) and item.text.lower() == service for item in named):
             return True
-        return None if any(isinstance(item, Unknown) for item in named) else False
+        other = service.partition(".")[0]
+        return (
+            None if any(isinstance(item, Unknown) and service_named(item) in (None, other) for item in named) else False
+        )
 
 
 def _matches(elements: tuple[Scalar | Unknown, ...], action: str) -> bool | None:
