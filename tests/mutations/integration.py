@@ -10,6 +10,7 @@ from mutations.edits import (
     Edit,
     added,
     arn,
+    attribute_gone,
     changed,
     granted,
     nested,
@@ -38,20 +39,14 @@ def state(name: str, **values: object) -> Change:
 
 
 def state_without(name: str, *fields: str) -> Change:
-    """Fields of a state taken away, or the whole state."""
-
-    def edit(template: Template) -> None:
-        if not fields:
-            del states(template)[name]
-        for field in fields:
-            del states(template)[name][field]
-
-    return edit
+    """Fields of a state taken away (``A.B`` is one below another), or the whole state."""
+    path = f"Definition.States.{name}"
+    return without(WORKFLOW, *([f"{path}.{field}" for field in fields] or [path]))
 
 
 def parameters(name: str, **values: object) -> Change:
     """Parameters of a state's task set to other values."""
-    return lambda template: states(template)[name]["Parameters"].update(values)
+    return nested(WORKFLOW, "Definition", "States", name, "Parameters", **values)
 
 
 def revoked(role: str, *actions: str) -> Change:
@@ -116,26 +111,15 @@ def removed(*names: str) -> Change:
     return edit
 
 
-def lambda_uri(name: str) -> dict[str, str]:
-    """The URI by which API Gateway invokes a function, alias or version."""
-    path = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/"
-    return sub(f"{path}${{{name}}}/invocations")
-
-
 def unguarded(text: str) -> str:
     """Code of the payment function that does not know a payment again."""
-    lines = (
-        line
-        for line in text.splitlines(keepends=True)
-        if not re.search(r"ConditionExpression|ClientRequestToken", line)
-    )
-    return re.sub(
-        r"\b(?:TransactionCanceled|IdempotentParameterMismatch)Exception\b", "InternalServerError", "".join(lines)
-    )
+    guards = re.compile(r"^.*(?:ConditionExpression|ClientRequestToken).*\n", re.MULTILINE)
+    answers = re.compile(r"(?:TransactionCanceled|IdempotentParameterMismatch)Exception")
+    return answers.sub("InternalServerError", guards.sub("", text))
 
 
-granted_only_media = narrowed("WorkflowRole", "kms:Decrypt", arn("MediaKey"))
-
+HERE = "${AWS::Region}:${AWS::AccountId}"
+INVOKE = sub("arn:${AWS::Partition}:states:::lambda:invoke")
 UNUSED = frozenset({"unused-service-grants"})
 STUB = "export const handler = async () => ({ statusCode: 200, body: '{}' });\n"
 
@@ -217,10 +201,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("table by name", told("PaymentFunction", REFUNDS_TABLE="refunds")),
         Edit(
             "topic by ARN",
-            told(
-                "DeadlineFunction",
-                NEWS_TOPIC_ARN=sub("arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:news"),
-            ),
+            told("DeadlineFunction", NEWS_TOPIC_ARN=sub(f"arn:${{AWS::Partition}}:sns:{HERE}:news")),
         ),
         Edit("queue by a name made up", told("StreamFunction", RETRY_QUEUE=sub("retries-${EnvironmentSuffix}"))),
     ),
@@ -276,9 +257,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             "for another path",
             changed(
                 "ApprovalPermission",
-                SourceArn=sub(
-                    "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/*/approvals"
-                ),
+                SourceArn=sub(f"arn:${{AWS::Partition}}:execute-api:{HERE}:${{Api}}/*/*/approvals"),
             ),
         ),
         Edit("for another service", changed("CampaignPermission", Principal="events.amazonaws.com")),
@@ -288,10 +267,11 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             "counts again",
             together(
                 parameters("WaitForApproval", UpdateExpression="SET approvals.#milestone = :token ADD asked :one"),
-                lambda template: states(template)["WaitForApproval"]["Parameters"].pop("ConditionExpression"),
-                lambda template: states(template)["WaitForApproval"]["Parameters"]["ExpressionAttributeValues"].update(
-                    {":one": {"N": "1"}}
+                parameters(
+                    "WaitForApproval",
+                    ExpressionAttributeValues={":token": {"S.$": "$$.Task.Token"}, ":one": {"N": "1"}},
                 ),
+                state_without("WaitForApproval", "Parameters.ConditionExpression"),
                 state("WaitForApproval", Retry=[{"ErrorEquals": ["States.TaskFailed"], "MaxAttempts": 3}]),
             ),
         ),
@@ -307,17 +287,16 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "notification-without-context": (
         Edit(
             "always the same",
-            together(
-                lambda template: states(template)["NotifyRefused"].update(
-                    Parameters={"TopicArn": ref("MilestoneTopic"), "Message": "A milestone was refused."}
-                ),
+            state(
+                "NotifyRefused",
+                Parameters={"TopicArn": ref("MilestoneTopic"), "Message": "A milestone was refused."},
             ),
         ),
     ),
     "orphan-role": (
         Edit(
             "logs of nobody",
-            together(without("ApiAccount"), lambda template: template["Resources"]["ApiStage"].pop("DependsOn")),
+            together(without("ApiAccount"), attribute_gone("ApiStage", "DependsOn")),
         ),
         # Whether anything runs as the role, and so invokes the function, is then unknown.
         Edit("scheduler without schedule", without("DeadlineSchedule"), frozenset({"missing-component"})),
@@ -334,7 +313,12 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             dropped("StreamRole", "kms:GenerateDataKey"),
             frozenset({"reader-without-key-access"}),
         ),
-        Edit("another key", granted_only_media, frozenset({"reader-without-key-access"})),
+        # Nothing else lets the role use the tables' key, either.
+        Edit(
+            "another key",
+            narrowed("WorkflowRole", "kms:Decrypt", arn("MediaKey")),
+            frozenset({"reader-without-key-access"}),
+        ),
         Edit("alarms", without("DataKey", "KeyPolicy.Statement.2")),
     ),
     "query-engine-without-data": (
@@ -344,7 +328,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
                 without("ContributionsData"),
                 without("AnalyticsDatabase"),
                 without("DashboardData", "PhysicalTableMap.contributions.RelationalTable.Schema"),
-                lambda template: template["Resources"]["DashboardData"].pop("DependsOn"),
+                attribute_gone("DashboardData", "DependsOn"),
                 revoked("QuickSightRole", "glue:GetTable"),
             ),
         ),
@@ -366,7 +350,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
                 state(
                     "CloseOverdue",
                     Type="Task",
-                    Resource=sub("arn:${AWS::Partition}:states:::lambda:invoke"),
+                    Resource=INVOKE,
                     Parameters={"FunctionName": ref("DeadlineAlias"), "Payload.$": "$"},
                     TimeoutSeconds=300,
                     Catch=[{"ErrorEquals": ["States.ALL"], "Next": "Failed"}],
