@@ -16,6 +16,7 @@ from mutations.edits import (
     nested,
     properties,
     ref,
+    removed,
     replaced,
     statements,
     sub,
@@ -98,19 +99,6 @@ def untold(function: str, *names: str) -> Change:
     return without(function, *(f"Environment.Variables.{name}" for name in names))
 
 
-def removed(*names: str) -> Change:
-    """Resources taken away, also from the list of what the deployment waits for."""
-
-    def edit(template: Template) -> None:
-        resources = template["Resources"]
-        for name in names:
-            del resources[name]
-        waits = resources["ApiDeployment"]["DependsOn"]
-        waits[:] = [name for name in waits if name not in names]
-
-    return edit
-
-
 def unguarded(text: str) -> str:
     """Code of the payment function that does not know a payment again."""
     guards = re.compile(r"^.*(?:ConditionExpression|ClientRequestToken).*\n", re.MULTILINE)
@@ -120,6 +108,7 @@ def unguarded(text: str) -> str:
 
 HERE = "${AWS::Region}:${AWS::AccountId}"
 INVOKE = sub("arn:${AWS::Partition}:states:::lambda:invoke")
+MANIFEST = {"ManifestFileLocation": {"Bucket": ref("AnalyticsBucket"), "Key": "manifest.json"}}
 UNUSED = frozenset({"unused-service-grants"})
 STUB = "export const handler = async () => ({ statusCode: 200, body: '{}' });\n"
 
@@ -176,6 +165,14 @@ EDITS: dict[str, tuple[Edit, ...]] = {
                 changed(WORKFLOW, DefinitionString='{"StartAt": "Screen", "States": {"Screen": {"Type": "Pass", }}}'),
             ),
         ),
+        Edit(
+            "choice without next", state("IsClean", Choices=[{"Variable": "$.screening.decision", "IsPresent": True}])
+        ),
+        Edit("type of no state", state("Failed", Type="Failure")),
+        Edit(
+            "start nowhere inside",
+            state("Failed", Type="Map", ItemProcessor={"StartAt": "X", "States": {"Y": {"Type": "Succeed"}}}, End=True),
+        ),
     ),
     "cdn-hides-cors": (
         Edit(
@@ -216,6 +213,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("no campaign", removed("GetCampaign")),
         Edit("no contributions", removed("ListContributions")),
         Edit("no approval", no_approval_api, frozenset({"uninvoked-function"})),
+        Edit("approval by GET", changed("DecideApproval", HttpMethod="GET")),
     ),
     "mail-without-sender": (
         Edit("told nothing", untold("DeadlineFunction", "MAIL_SENDER", "MAIL_CONFIGURATION_SET", "MAIL_TEMPLATE")),
@@ -250,6 +248,8 @@ EDITS: dict[str, tuple[Edit, ...]] = {
                 ),
             ),
         ),
+        Edit("may only encrypt", nested("MediaKey", "KeyPolicy", "Statement", 1, Action="kms:Encrypt")),
+        Edit("unsigned", without("Distribution", "DistributionConfig.Origins.0.OriginAccessControlId")),
     ),
     "missing-invoke-permission": (
         Edit("none", without("PaymentPermission")),
@@ -261,6 +261,8 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             ),
         ),
         Edit("for another service", changed("CampaignPermission", Principal="events.amazonaws.com")),
+        Edit("workflow's role", revoked("WorkflowRole", "lambda:InvokeFunction")),
+        Edit("schedule's role", revoked("DeadlineScheduleRole", "lambda:InvokeFunction")),
     ),
     "non-idempotent-retry": (
         Edit(
@@ -300,6 +302,10 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         ),
         # Whether anything runs as the role, and so invokes the function, is then unknown.
         Edit("scheduler without schedule", without("DeadlineSchedule"), frozenset({"missing-component"})),
+        Edit(
+            "role to spare",
+            lambda template: template["Resources"].update(SpareRole=template["Resources"]["ApprovalRole"]),
+        ),
     ),
     "proxy-integration-method": (
         Edit("by GET", nested("CreateCampaign", "Integration", IntegrationHttpMethod="GET")),
@@ -320,6 +326,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             frozenset({"reader-without-key-access"}),
         ),
         Edit("alarms", without("DataKey", "KeyPolicy.Statement.2")),
+        Edit("dead letters of the schedule", dropped("DeadlineScheduleRole", "kms:GenerateDataKey")),
     ),
     "query-engine-without-data": (
         Edit(
@@ -332,14 +339,30 @@ EDITS: dict[str, tuple[Edit, ...]] = {
                 revoked("QuickSightRole", "glue:GetTable"),
             ),
         ),
+        # QuickSight goes another way, and nobody else may query.
+        Edit(
+            "nobody to query",
+            together(
+                changed("DashboardSource", Type="S3", DataSourceParameters={"S3Parameters": MANIFEST}),
+                revoked("QuickSightRole", "athena:StartQueryExecution"),
+            ),
+        ),
     ),
     "query-without-index-access": (
         Edit("table only", narrowed("CampaignRole", "dynamodb:Query", arn("CampaignsTable"))),
         Edit("table only, two indexes", narrowed("PaymentRole", "dynamodb:Query", arn("ContributionsTable"))),
+        Edit("table only, hourly", narrowed("DeadlineRole", "dynamodb:Query", arn("CampaignsTable"))),
     ),
     "reader-without-key-access": (
         Edit("reads", revoked("ApprovalRole", "kms:Decrypt")),
         Edit("uploads", revoked("CampaignRole", "kms:GenerateDataKey")),
+        Edit("queries", revoked("QuickSightRole", "kms:Decrypt")),
+        # The key's policy no longer leaves anything to the policies of the roles.
+        Edit(
+            "key without account",
+            without("DataKey", "KeyPolicy.Statement.0"),
+            frozenset({"publisher-without-key-access"}),
+        ),
     ),
     "shared-handler-without-discriminator": (
         Edit(
@@ -366,10 +389,19 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             ),
         ),
     ),
-    "stream-without-consumer": (Edit("contributions", without("ContributionsStream")),),
+    "stream-without-consumer": (
+        Edit("contributions", without("ContributionsStream")),
+        Edit("campaigns", without("CampaignsStream")),
+    ),
     "stub-handlers": (
         Edit("campaigns", sources={"campaign": lambda _: STUB}, also=UNUSED),
         Edit("approvals", sources={"approval": lambda _: STUB}, also=UNUSED),
+        # The transaction and the metrics go with the code.
+        Edit(
+            "payments",
+            sources={"payment": lambda _: STUB},
+            also=UNUSED | {"missing-custom-metrics", "transactions-not-implemented"},
+        ),
     ),
     "tasks-without-catch": (
         Edit("screening", state_without("Screen", "Catch")),
@@ -383,6 +415,9 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "transaction-permissions-missing": (
         Edit("campaigns", revoked("PaymentRole", "dynamodb:UpdateItem")),
         Edit("contributions", revoked("PaymentRole", "dynamodb:PutItem")),
+        Edit(
+            "index only", narrowed("PaymentRole", "dynamodb:PutItem", sub("${ContributionsTable.Arn}/index/by-backer"))
+        ),
     ),
     "transactions-not-implemented": (
         Edit(
@@ -400,6 +435,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     ),
     "unpublished-topic": (
         Edit("deadlines", revoked("DeadlineRole", "sns:Publish"), frozenset({"variable-without-access"})),
+        Edit("milestones", revoked("WorkflowRole", "sns:Publish")),
     ),
     "unreachable-choice-path": (
         Edit(
@@ -421,6 +457,19 @@ EDITS: dict[str, tuple[Edit, ...]] = {
                 ),
             ),
         ),
+        Edit(
+            "no longer returned",
+            together(
+                state_without("Screen", "ResultSelector"),
+                state(
+                    "IsClean",
+                    Choices=[
+                        {"Variable": "$.screening.Payload.decision", "StringEquals": "approve", "Next": "NotifyReached"}
+                    ],
+                ),
+            ),
+            sources={"screening": replaced(("return { decision, ", "return { verdict: decision, "))},
+        ),
     ),
     "unreal-iam-action": (
         Edit("operation", granted("PaymentRole", "dynamodb:TransactWriteItems", arn("CampaignsTable"))),
@@ -439,6 +488,11 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             together(
                 revoked("StreamRole", "states:StartExecution"), untold("StreamFunction", "MILESTONE_WORKFLOW_ARN")
             ),
+        ),
+        Edit(
+            "told, and not allowed",
+            revoked("StreamRole", "states:StartExecution"),
+            frozenset({"variable-without-access"}),
         ),
     ),
 }

@@ -35,6 +35,11 @@ def allowed_values(name: str, **values: object) -> Change:
     return lambda template: template["Parameters"][name].update(values)
 
 
+def unpatterned(template: Template) -> None:
+    """The suffix has no pattern."""
+    del template["Parameters"]["EnvironmentSuffix"]["AllowedPattern"]
+
+
 def doubled(name: str) -> Change:
     """A second function of its own: everything named after the first, and its output, under another name."""
 
@@ -49,16 +54,16 @@ def doubled(name: str) -> Change:
     return edit
 
 
-TAGS = [{"Key": "Project", "Value": "crowdfunding"}, {"Key": "Environment", "Value": ref("EnvironmentSuffix")}]
-
-
 def silent(text: str) -> str:
     """Code of the payment function that measures nothing."""
     return re.sub(r"^.*(?:CloudWatchMetrics|process\.stdout).*\n", "", text, flags=re.MULTILINE)
 
 
+TAGS = [{"Key": "Project", "Value": "crowdfunding"}, {"Key": "Environment", "Value": ref("EnvironmentSuffix")}]
 HERE = "${AWS::Region}:${AWS::AccountId}"
 WRITE_LOGS = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
+STATES = ("Definition", "States")
+PATH = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/"
 test_stage = changed("ApiDeployment", StageName="test")
 protected_test_stage = added(
     "TestProtection",
@@ -67,6 +72,37 @@ protected_test_stage = added(
         "WebACLArn": arn("WebAcl"),
         "ResourceArn": sub("arn:${AWS::Partition}:apigateway:${AWS::Region}::/restapis/${Api}/stages/test"),
     },
+)
+MAY_START = {"Version": "2012-10-17", "Statement": [statement("states:StartExecution", ref("MilestoneWorkflow"))]}
+nightly = together(
+    added(
+        "Nightly",
+        "AWS::Events::Rule",
+        {
+            "ScheduleExpression": "rate(1 day)",
+            "Targets": [{"Id": "workflow", "Arn": ref("MilestoneWorkflow"), "RoleArn": arn("NightlyRole")}],
+            "Tags": TAGS,
+        },
+    ),
+    added(
+        "NightlyRole",
+        "AWS::IAM::Role",
+        {
+            "AssumeRolePolicyDocument": {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Effect": "Allow",
+                        "Principal": {"Service": "events.amazonaws.com"},
+                        "Action": "sts:AssumeRole",
+                        "Condition": {"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}},
+                    }
+                ],
+            },
+            "Policies": [{"PolicyName": "start", "PolicyDocument": MAY_START}],
+            "Tags": TAGS,
+        },
+    ),
 )
 SECOND_STAGE = frozenset({"api-without-access-logs", "unthrottled-api", "untraced-api"})
 
@@ -82,41 +118,19 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         ),
         Edit(
             "rule without queue",
+            nightly,
+        ),
+        Edit(
+            "kept for another qualifier",
             together(
+                without("DeadlineFunction", "DeadLetterConfig"),
                 added(
-                    "Nightly",
-                    "AWS::Events::Rule",
+                    "DeadlineFailures",
+                    "AWS::Lambda::EventInvokeConfig",
                     {
-                        "ScheduleExpression": "rate(1 day)",
-                        "Tags": TAGS,
-                        "Targets": [{"Id": "workflow", "Arn": ref("MilestoneWorkflow"), "RoleArn": arn("NightlyRole")}],
-                    },
-                ),
-                added(
-                    "NightlyRole",
-                    "AWS::IAM::Role",
-                    {
-                        "AssumeRolePolicyDocument": {
-                            "Version": "2012-10-17",
-                            "Statement": [
-                                {
-                                    "Effect": "Allow",
-                                    "Principal": {"Service": "events.amazonaws.com"},
-                                    "Action": "sts:AssumeRole",
-                                    "Condition": {"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}},
-                                }
-                            ],
-                        },
-                        "Policies": [
-                            {
-                                "PolicyName": "start",
-                                "PolicyDocument": {
-                                    "Version": "2012-10-17",
-                                    "Statement": [statement("states:StartExecution", ref("MilestoneWorkflow"))],
-                                },
-                            }
-                        ],
-                        "Tags": TAGS,
+                        "FunctionName": ref("DeadlineFunction"),
+                        "Qualifier": "$LATEST",
+                        "DestinationConfig": {"OnFailure": {"Destination": arn("DeadLetters")}},
                     },
                 ),
             ),
@@ -150,6 +164,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "fixed-names-retained": (
         Edit("table", changed("CampaignsTable", TableName=sub("campaigns-${EnvironmentSuffix}"))),
         Edit("bucket", changed("LogBucket", BucketName=sub("${AWS::StackName}-logs"))),
+        Edit("log group", changed("PaymentLogs", LogGroupName=sub("${AWS::StackName}-payments"))),
     ),
     "implicit-stage": (
         Edit("beside the other", together(test_stage, protected_test_stage), SECOND_STAGE),
@@ -184,6 +199,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "key-deleted-data-retained": (
         Edit("key goes", attribute_gone("DataKey", "DeletionPolicy")),
         Edit("key is deleted", attribute("MediaKey", DeletionPolicy="Delete")),
+        Edit("key is replaced", attribute("DataKey", DeletionPolicy="Delete", UpdateReplacePolicy="Delete")),
     ),
     "log-group-unordered": (
         Edit(
@@ -218,6 +234,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "no-access-logs": (
         Edit("distribution", without("Distribution", "DistributionConfig.Logging")),
         Edit("bucket", without("MediaBucket", "LoggingConfiguration")),
+        Edit("data", without("AnalyticsBucket", "LoggingConfiguration")),
     ),
     "query-scan-unlimited": (
         Edit("no limit", without("QueryWorkGroup", "WorkGroupConfiguration.BytesScannedCutoffPerQuery")),
@@ -239,6 +256,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("hyphens", allowed_values("EnvironmentSuffix", AllowedPattern="^[a-z][a-z0-9-]{0,9}$")),
         Edit("capitals", allowed_values("EnvironmentSuffix", AllowedPattern="^[a-zA-Z][a-z0-9]{0,9}$")),
         Edit("too long", allowed_values("EnvironmentSuffix", AllowedPattern="^[a-z][a-z0-9]{0,79}$")),
+        Edit("listed", together(allowed_values("EnvironmentSuffix", AllowedValues=["prod", "Staging"]), unpatterned)),
     ),
     "sunset-service": (
         Edit(
@@ -260,15 +278,26 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("API by its id", nested("ApiErrors", "Dimensions", 0, Value=ref("Api"))),
         Edit("nobody told", without("StreamErrors", "AlarmActions")),
         Edit("told nothing", changed("DeadlineErrors", ActionsEnabled=False)),
+        Edit(
+            "workflow",
+            together(
+                without("WorkflowFailures"), changed("FundingImpaired", AlarmRule=sub('ALARM("${PaymentErrors}")'))
+            ),
+        ),
+        Edit("sum tells nobody", without("FundingImpaired", "AlarmActions")),
     ),
     "undimensioned-alarm": (
         Edit("queue", without("DeadLettersFound", "Dimensions")),
         Edit("function", changed("ApprovalErrors", Dimensions=[])),
+        # An alarm on everything in the account is none on the workflow, or on the API.
+        Edit("workflow", without("WorkflowFailures", "Dimensions"), frozenset({"unalarmed-services"})),
+        Edit("API", without("ApiErrors", "Dimensions"), frozenset({"unalarmed-services"})),
     ),
     "untagged-resources": (
         Edit("all tags", without("PrivateRoutes", "Tags")),
         Edit("one tag", without("ContributionsTable", "Tags.0")),
         Edit("tags as a map", without("UserPool", "UserPoolTags")),
+        Edit("one resource more", added("Retries", "AWS::SQS::Queue", {"KmsMasterKeyId": arn("DataKey")})),
     ),
     "unthrottled-api": (
         Edit("no burst", without("ApiStage", "MethodSettings.0.ThrottlingBurstLimit")),
@@ -299,6 +328,21 @@ EDITS: dict[str, tuple[Edit, ...]] = {
                 ),
             ),
         ),
+        Edit(
+            "workflow",
+            together(
+                nested("MilestoneWorkflow", *STATES, "Screen", "Parameters", FunctionName=arn("ScreeningFunction")),
+                lambda template: statements(template, "WorkflowRole")[0]["Resource"].append(arn("ScreeningFunction")),
+            ),
+        ),
+        Edit(
+            "API",
+            together(
+                nested("DecideApproval", "Integration", Uri=sub(f"{PATH}${{ApprovalFunction.Arn}}/invocations")),
+                changed("ApprovalPermission", FunctionName=ref("ApprovalFunction")),
+            ),
+        ),
+        Edit("alias of the newest", changed("ApprovalAlias", FunctionVersion="$LATEST")),
     ),
     "unversioned-media": (
         Edit("never", without("MediaBucket", "VersioningConfiguration")),
@@ -314,6 +358,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("none", without("MilestoneWorkflow", "LoggingConfiguration")),
         Edit("off", nested("MilestoneWorkflow", "LoggingConfiguration", Level="OFF")),
         Edit("nowhere", without("MilestoneWorkflow", "LoggingConfiguration.Destinations")),
+        Edit("no right", lambda template: statements(template, "WorkflowRole").pop(-2)),
     ),
     "workflow-without-timeout": (
         Edit(
