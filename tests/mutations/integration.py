@@ -109,6 +109,8 @@ def unguarded(text: str) -> str:
 HERE = "${AWS::Region}:${AWS::AccountId}"
 INVOKE = sub("arn:${AWS::Partition}:states:::lambda:invoke")
 MANIFEST = {"ManifestFileLocation": {"Bucket": ref("AnalyticsBucket"), "Key": "manifest.json"}}
+IDENTITY = f"arn:${{AWS::Partition}}:ses:{HERE}:identity/${{MailIdentity}}"
+WORKGROUP = f"arn:${{AWS::Partition}}:athena:{HERE}:workgroup/${{QueryWorkGroup}}"
 UNUSED = frozenset({"unused-service-grants"})
 STUB = "export const handler = async () => ({ statusCode: 200, body: '{}' });\n"
 
@@ -183,6 +185,21 @@ EDITS: dict[str, tuple[Edit, ...]] = {
                 "DistributionConfig.DefaultCacheBehavior.ResponseHeadersPolicyId",
             ),
         ),
+        Edit(
+            "thumbnails only",
+            nested(
+                "Distribution",
+                "DistributionConfig",
+                CacheBehaviors=[
+                    {
+                        "PathPattern": "/thumbnails/*",
+                        "TargetOriginId": "media",
+                        "ViewerProtocolPolicy": "redirect-to-https",
+                        "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6",
+                    }
+                ],
+            ),
+        ),
     ),
     "cors-preflight-missing": (
         Edit("unanswered", removed("CampaignsPreflight")),
@@ -204,6 +221,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     ),
     "dangling-service-grant": (
         Edit("no stream", granted("PaymentRole", "kinesis:PutRecord", "*"), UNUSED | {"wildcard-resource"}),
+        Edit("no secret", granted("PaymentRole", "secretsmanager:GetSecretValue", "*"), UNUSED | {"wildcard-resource"}),
     ),
     "function-outlives-api": (
         Edit("longer than 29 seconds", changed("PaymentFunction", Timeout=60)),
@@ -217,6 +235,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     ),
     "mail-without-sender": (
         Edit("told nothing", untold("DeadlineFunction", "MAIL_SENDER", "MAIL_CONFIGURATION_SET", "MAIL_TEMPLATE")),
+        Edit("may send, too", granted("ApprovalRole", "ses:SendEmail", sub(IDENTITY)), UNUSED),
     ),
     "media-key-unreadable-by-cdn": (
         Edit("key policy", without("MediaKey", "KeyPolicy.Statement.1")),
@@ -292,6 +311,13 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             state(
                 "NotifyRefused",
                 Parameters={"TopicArn": ref("MilestoneTopic"), "Message": "A milestone was refused."},
+            ),
+        ),
+        Edit(
+            "always reached",
+            state(
+                "NotifyReached",
+                Parameters={"TopicArn": ref("MilestoneTopic"), "Subject": "A milestone", "Message": "It waits."},
             ),
         ),
     ),
@@ -428,6 +454,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
                 )
             },
         ),
+        Edit("one item only", sources={"payment": replaced(("TransactWriteCommand", "PutCommand"))}),
     ),
     "uninvoked-function": (
         Edit("deadline", removed("DeadlineSchedule", "DeadlineScheduleRole"), frozenset({"missing-component"})),
@@ -477,7 +504,10 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("no service", granted("ApprovalRole", "GetItem", arn("CampaignsTable"))),
         Edit("wildcard of nothing", granted("CampaignRole", "s3:Upload*", sub("${MediaBucket.Arn}/*"))),
     ),
-    "unused-service-grants": (Edit("users", granted("PaymentRole", "cognito-idp:AdminGetUser", arn("UserPool"))),),
+    "unused-service-grants": (
+        Edit("users", granted("PaymentRole", "cognito-idp:AdminGetUser", arn("UserPool"))),
+        Edit("queries of a workflow", granted("WorkflowRole", "athena:GetWorkGroup", sub(WORKGROUP))),
+    ),
     "variable-without-access": (
         Edit("screening", revoked("PaymentRole", "lambda:InvokeFunction")),
         Edit("bucket", told("ApprovalFunction", MEDIA_BUCKET=ref("MediaBucket"))),

@@ -152,6 +152,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     ),
     "dashboard-without-funding-metrics": (
         Edit("of AWS only", text=replaced(('"Crowdfunding/${EnvironmentSuffix}"', '"AWS/Lambda"'))),
+        Edit("empty", changed("Dashboard", DashboardBody='{"widgets": []}')),
     ),
     "default-mail-sender": (
         Edit("unsaid", without("UserPool", "EmailConfiguration")),
@@ -352,6 +353,10 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit(
             "neither",
             together(changed("UserPool", DeletionProtection="INACTIVE"), attribute_gone("UserPool", "DeletionPolicy")),
+        ),
+        Edit(
+            "deleted",
+            together(without("UserPool", "DeletionProtection"), attribute("UserPool", DeletionPolicy="Delete")),
         ),
     ),
     "workflow-without-logging": (
