@@ -206,11 +206,16 @@ def variable_target(
 
 def _service_of(variable: Variable, names: Mapping[str, tuple[str, ...]]) -> str:
     """The service whose resource a variable names, empty when it names none."""
-    text = told(variable.value)
-    if text.startswith("arn:"):
-        pieces = text.split(":", 5)
+    pieces = _pieces(told(variable.value))
+    if pieces:
         return pieces[2] if len(pieces) == 6 and pieces[2] in names and "*" not in pieces[5] else ""
     return next((prefix for prefix, patterns in names.items() if is_called(variable.name, patterns)), "")
+
+
+def _pieces(text: str) -> list[str]:
+    """The six parts of an ARN, whose pseudo parameters hold colons of their own; nothing of other text."""
+    plain = re.sub(r"\$\{[^}]*\}", "${}", text)
+    return plain.split(":", 5) if plain.startswith("arn:") else []
 
 
 def _pointed(
@@ -234,7 +239,8 @@ def _pointed(
         return None
     if template.targets(value, *service.types):
         return about(Outcome.PASS, f"{start}, which this template declares")
-    if text.startswith("arn:") and re.fullmatch(r"\d{12}|aws", text.split(":")[4]):
+    pieces = _pieces(text)
+    if pieces and re.fullmatch(r"\d{12}|aws", pieces[4]):
         return about(Outcome.PASS, f"{start}, an ARN of a fixed account")
     external = facts.elsewhere(types=service.types, name=text)
     if external:

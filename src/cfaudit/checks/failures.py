@@ -56,10 +56,18 @@ def _is_async(template: Template, wire: Wire, services: tuple[str, ...]) -> bool
     if wire.service not in services or not wire.certain or wire.way not in ("property", "event", "permission"):
         return False
     source = template.resources.get(wire.source)
+    if source and wire.way == "permission" and not _acts_as(source, wire.service):
+        return False
     if source and source.type == "AWS::SES::ReceiptRule" and wire.way == "property":
         beside = source.at(f"{wire.via.rpartition('.')[0]}.InvocationType")
         return not (isinstance(beside, Scalar) and beside.text == "RequestResponse")
     return True
+
+
+def _acts_as(source: Resource, service: str) -> bool:
+    """Whether a resource may act as a service, so that a permission for both lets anything happen."""
+    kind = source.type.split("::")
+    return kind[0] != "AWS" or kind[1] in ("CloudFormation", "Serverless") or kind[1].lower() == service
 
 
 def _function(template: Template, function: Function, found: list[Wire]) -> Finding:

@@ -11,6 +11,7 @@ from cfaudit.finding import Evidence, Finding, Outcome
 from cfaudit.model.api import AS_CALLER, HOLE, Integration, Route, Setting, blanked, setting
 from cfaudit.model.declarations import Resource
 from cfaudit.model.iam import role_of
+from cfaudit.model.integrations import SAM_MACHINE
 from cfaudit.model.invocations import Permission, Target, invoked
 from cfaudit.model.names import NAME_PROPERTIES, rendered, service_of
 from cfaudit.model.template import Template
@@ -20,7 +21,10 @@ _VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
 class _Trigger(NamedTuple):
-    """What invokes a function: where it says so, as which service, for which resource or route, in which role."""
+    """What invokes a function: where it says so, as which service, for which resource or route, in which role.
+
+    ``principal`` is whose role it is where the template's model knows it already.
+    """
 
     resource: Resource
     name: str
@@ -31,6 +35,7 @@ class _Trigger(NamedTuple):
     source_value: Value
     role: Setting
     route: Route | None = None
+    principal: str | None = None
 
 
 def invoke_permission(
@@ -50,8 +55,9 @@ def invoke_permission(
     the method), or when the trigger names a role of the template that may invoke the function. SAM makes the
     permissions for a function's events itself. A trigger that calls an alias or a version needs a permission on that.
     A permission on the function alone, or one whose function, principal or source only deploy time knows, makes the
-    answer unknown, and so do roles of other stacks and stage variables that name the function. Event source mappings
-    and schedules use roles and are not judged.
+    answer unknown, and so do roles of other stacks and stage variables that name the function. Schedules, pipes and
+    the states of workflows invoke by their role alone. Event source mappings, for which Lambda itself invokes the
+    function, are not judged.
     """
     for trigger in _triggers(template, paths, services, sources, roles):
         yield _judged(template, facts, trigger)
@@ -98,12 +104,31 @@ def _triggers(
     roles: Mapping[str, str],
 ) -> Iterator[_Trigger]:
     yield from _api_triggers(template)
+    yield from _state_triggers(template)
     for resource in template.of(*paths):
         for pattern in paths[resource.type]:
             for path, value in resource.each(pattern):
                 target = invoked(template, value)
                 if target is not None:
                     yield _trigger(template, resource, path, target, services, sources, roles)
+
+
+def _state_triggers(template: Template) -> Iterator[_Trigger]:
+    for workflow in template.workflows.values():
+        role = setting(workflow.resource, "Role" if workflow.resource.type == SAM_MACHINE else "RoleArn")
+        for state, call in workflow.calls:
+            if call.function and isinstance(state.at("Credentials"), Absent):
+                yield _Trigger(
+                    resource=workflow.resource,
+                    name=f"{state.name} of {workflow.logical_id}",
+                    place=Setting(state.at("Resource"), state.where("Resource"), ""),
+                    service="states",
+                    target=call.function,
+                    source=workflow.resource,
+                    source_value=Absent(state.span),
+                    role=role,
+                    principal=workflow.principal,
+                )
 
 
 def _trigger(
@@ -162,8 +187,8 @@ def _api_triggers(template: Template) -> Iterator[_Trigger]:
 def _judged(template: Template, facts: Facts, trigger: _Trigger) -> Finding:
     function = trigger.target.function
     by_role = _by_role(template, trigger)
-    if by_role is not None and trigger.service == "apigateway":
-        return by_role[1]  # with credentials, API Gateway does not ask the function's policy
+    if by_role is not None and trigger.service in _BY_ROLE:
+        return by_role[1]
     held = template.permissions_of.get(function, ())
     answers = [(permission, _permits(template, permission, trigger)) for permission in held]
     for permission, answer in answers:
@@ -191,6 +216,9 @@ def _judged(template: Template, facts: Facts, trigger: _Trigger) -> Finding:
     return _of(Outcome.FAIL, trigger, f"{message} invoke it", *others)
 
 
+_BY_ROLE = frozenset({"apigateway", "pipes", "scheduler", "states"})
+"""Services that do not ask the function's policy where they have a role; all but API Gateway always have one."""
+
 _SERVICE = {
     "apigateway": "API Gateway",
     "cognito-idp": "Cognito",
@@ -199,7 +227,9 @@ _SERVICE = {
     "events": "EventBridge",
     "iot": "AWS IoT",
     "logs": "CloudWatch Logs",
+    "pipes": "EventBridge Pipes",
     "s3": "S3",
+    "scheduler": "EventBridge Scheduler",
     "secretsmanager": "Secrets Manager",
     "ses": "SES",
     "sns": "SNS",
@@ -208,6 +238,7 @@ _SERVICE = {
 
 def _of(outcome: Outcome, trigger: _Trigger, message: str, *more: Evidence) -> Finding:
     salient = trigger.route.name if trigger.route else trigger.target.function
+    salient = trigger.name if trigger.service == "states" else salient
     return _found(outcome, trigger.resource, trigger.place, message, salient, *more)
 
 
@@ -247,9 +278,9 @@ _AS_CALLER = re.compile(re.escape(AS_CALLER).replace(":aws:", ":[^:]*:"))
 def _by_role(template: Template, trigger: _Trigger) -> tuple[Outcome, Finding] | None:
     """What the trigger's role says: it may invoke the function, may not, or is not shown; None without a role."""
     value = trigger.role.value
-    if isinstance(value, Absent):
+    if isinstance(value, Absent) and trigger.principal is None:
         return None
-    role = role_of(template, value) if isinstance(value, (Scalar, Unknown)) else None
+    role = trigger.principal or (role_of(template, value) if isinstance(value, (Scalar, Unknown)) else None)
     principal = template.principals.get(role or "")
     function = trigger.target.function
     evidence = Evidence(trigger.role.span, "the role it uses")

@@ -131,10 +131,12 @@ def _undeclared(template: Template, facts: Facts, destination: LogDestination, c
 # Workflows -----------------------------------------------------------------------------------------------------------
 
 
-def workflow_logging(template: Template, facts: Facts, *, paths: Mapping[str, str]) -> Iterator[Finding]:
-    """Every state machine must log at level ALL, ERROR or FATAL, to a destination.
+def workflow_logging(template: Template, facts: Facts, *, paths: Mapping[str, str], action: str) -> Iterator[Finding]:
+    """Every state machine must log at level ALL, ERROR or FATAL, to a destination, in a role that may set that up.
 
-    A level or a destination that only deploy time knows is unknown; a reference to a declared log group is known.
+    Step Functions refuses a workflow whose role may not use the listed action, however much it may write to the log
+    group. A level or a destination that only deploy time knows is unknown; a reference to a declared log group is
+    known. A role that the template does not show in full, and one that SAM makes, are taken to be sufficient.
     """
     for resource in template.of(*paths):
         path, name = paths[resource.type], resource.logical_id
@@ -147,9 +149,22 @@ def workflow_logging(template: Template, facts: Facts, *, paths: Mapping[str, st
         elif not (isinstance(destinations, Seq) and destinations.items):
             outcome, message = Outcome.FAIL, f"{name} has a log level but no destination"
             where = f"{path}.Destinations"
+        elif _may_not(template, name, action):
+            outcome, message = Outcome.FAIL, f"{name} has a log destination, but its role does not allow {action}"
+            where = f"{path}.Destinations"
         else:
             outcome, message = Outcome.PASS, f"{name} logs its executions at level {level.text}"
         yield judged(outcome, resource, where, message)
+
+
+def _may_not(template: Template, name: str, action: str) -> bool:
+    """Whether a workflow's role, one that is written out, certainly lacks an action.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+    """
+    workflow = template.workflows.get(name)
+    principal = template.principals.get(workflow.principal or "") if workflow else None
+    return principal is not None and principal.logical_id != name and principal.allows(action) is False
 
 
 def _decided_later(value: Value) -> bool:

@@ -9,7 +9,7 @@ from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
 from cfaudit.model.invocations import Target, invoked, sam_events, sam_target
 from cfaudit.model.template import Template
-from cfaudit.nodes import Span, Value
+from cfaudit.nodes import Scalar, Span, Value
 
 SHOWN = 5
 _RULES = {"AWS::Events::Rule": "Targets.*.Arn", "AWS::Scheduler::Schedule": "Target.Arn"}
@@ -29,9 +29,11 @@ def published_functions(template: Template, facts: Facts) -> Iterator[Finding]:
 
     Every function with such a caller is judged once; it fails when one of them names the function itself or $LATEST.
     `AutoPublishAlias` of SAM makes an alias, which the function's events then invoke. Functions behind custom resources
-    are not judged, nor are those that only other kinds of callers invoke. A qualifier that only deploy time knows
-    counts as a version. A workflow that cannot be read is no caller. Where a macro may add an alias it is unknown.
+    are not judged, nor are those that only other kinds of callers invoke. An alias of $LATEST is no version; a
+    qualifier that only deploy time knows counts as one. A workflow that cannot be read is no caller. Where a macro may
+    add an alias it is unknown.
     """
+    unpublished = _unpublished(template)
     held: dict[str, list[_Call]] = {}
     for call in _calls(template):
         held.setdefault(call.target.function, []).append(call)
@@ -39,7 +41,7 @@ def published_functions(template: Template, facts: Facts) -> Iterator[Finding]:
         function = template.functions.get(name)
         if function is None or name in template.custom_resource_functions:
             continue
-        plain = [call for call in calls if call.target.qualifier in (None, "$LATEST") and call.target.certain]
+        plain = [call for call in calls if call.target.certain and _latest(call.target, unpublished)]
         more = [Evidence(call.span, f"{call.caller} invokes {name}") for call in plain or calls]
         if not plain:
             message = f"callers of {name} invoke a version or an alias of it"
@@ -50,6 +52,24 @@ def published_functions(template: Template, facts: Facts) -> Iterator[Finding]:
         message = f"{_listed(callers)} {verb} {name} itself: each change of its code reaches {whom} at once"
         outcome = Outcome.UNKNOWN if template.macros else Outcome.FAIL
         yield judged(outcome, function.resource, None, message, more=more)
+
+
+def _latest(target: Target, unpublished: frozenset[tuple[str, str]]) -> bool:
+    return target.qualifier in (None, "$LATEST") or (target.function, target.qualifier) in unpublished
+
+
+def _unpublished(template: Template) -> frozenset[tuple[str, str]]:
+    """The aliases of $LATEST, each with its function."""
+    found: set[tuple[str, str]] = set()
+    for alias in template.of("AWS::Lambda::Alias"):
+        target, version, name = (
+            invoked(template, alias.at("FunctionName")),
+            alias.at("FunctionVersion"),
+            alias.at("Name"),
+        )
+        if target and isinstance(name, Scalar) and isinstance(version, Scalar) and version.text == "$LATEST":
+            found.add((target.function, name.text))
+    return frozenset(found)
 
 
 def _listed(callers: list[str]) -> str:

@@ -45,9 +45,10 @@ def reached(
     workload, a user, or a role that is assumed from outside; and a variable that carries the name to a workload which
     also has the grant. Outputs, alarms, dashboards and log groups do not count, nor does the resource itself.
 
-    Unknown is a grant on everything, a grant to a role that nothing uses, a variable without a visible grant, a name
-    handed to a nested stack or to the parameter store, whatever a macro may add, and every such resource of a template
-    without any entrance of its own (no API, no rule, no trigger): that is made to be used from other stacks.
+    Unknown is a grant on everything, a grant to a role that nothing uses, a variable whose holder has policies that the
+    template does not show, a name handed to a nested stack or to the parameter store, whatever a macro may add, and
+    every such resource of a template without any entrance of its own (no API, no rule, no trigger): that is made to be
+    used from other stacks.
     """
     kind = _KINDS[acts]
     library = not _has_entrance(template, entrances)
@@ -68,7 +69,8 @@ def reached(
             yield judged(Outcome.UNKNOWN, resource, None, message, note="declared here", more=more)
         else:
             message = f"nothing in the stack {acts} {name}, and no policy lets anything do it"
-            yield judged(Outcome.FAIL, resource, None, message, note="declared here", more=exported)
+            told = (Evidence(wire.span, f"{wire.source} is told its name") for wire in found if wire.way == "variable")
+            yield judged(Outcome.FAIL, resource, None, message, note="declared here", more=(*told, *exported))
 
 
 _KINDS: dict[str, WireKind] = {"invokes": "invokes", "starts": "starts"}
@@ -86,7 +88,7 @@ def _doubt(
 ) -> _Doubt | None:
     """Why a function or workflow that nothing certainly sets going may be set going all the same."""
     for wire in (*found, *(wire for wire in template.wiring.broad if wire.kind == kind)):
-        if wire.source != resource.logical_id:
+        if wire.source != resource.logical_id and not (wire.way == "variable" and _shown(template, wire)):
             return _Doubt(_uncertain(template, wire), (Evidence(wire.span, wire.via),))
     external = facts.elsewhere(types=entrances, name=resource.logical_id)
     if external:
@@ -155,7 +157,7 @@ def _mentions(template: Template, value: Value) -> frozenset[str]:
 
 
 class _Publishers(NamedTuple):
-    """Who publishes to a topic: ``told`` are variables of workloads that may not, ``open`` what deploy time decides."""
+    """Who publishes to a topic: ``told`` are workloads that name it and may not, ``open`` what deploy time decides."""
 
     certain: tuple[Wire, ...]
     alarms: tuple[Wire, ...]
@@ -166,11 +168,11 @@ class _Publishers(NamedTuple):
 def topic_publishers(template: Template, facts: Facts, *, components: tuple[str, ...]) -> Iterator[Finding]:
     """Something must be able to publish to every topic.
 
-    What counts: a grant of `sns:Publish` to a workload, a user or a role assumed from outside; a state of a workflow; a
-    rule's target, a bucket's notification, a dead-letter setting or any other property that names the topic; a policy
-    of the topic that lets a service, an account or a role publish. Alarms count for a topic that is theirs alone; a
-    topic is not when a function of this template is told its name and may not publish to it, or when it fills one of
-    the profile's components for milestones and deadlines.
+    What counts: a grant of `sns:Publish` to a workload, a user or a role assumed from outside; a state of a workflow,
+    unless the workflow's role may not; a rule's target, a bucket's notification, a dead-letter setting or any other
+    property that names the topic; a policy of the topic that lets a service, an account or a role publish. Alarms count
+    for a topic that is theirs alone; a topic is not when a function of this template is told its name and may not
+    publish to it, or when it fills one of the profile's components for milestones and deadlines.
 
     Unknown is a grant on everything, a policy that only deploy time knows, a name handed to a nested stack or to the
     parameter store, whatever a macro may add, and a topic without publisher that an output names or that stands in a
@@ -219,9 +221,14 @@ def _publishers(template: Template, topic: Resource) -> _Publishers:
     types = {name: resource.type for name, resource in template.resources.items()}
     alarms = tuple(wire for wire in found if types.get(wire.source) in _ALARMS)
     others = [wire for wire in found if wire not in alarms]
-    told = tuple(wire for wire in others if not wire.certain and wire.way == "variable" and _shown(template, wire))
+    told = tuple(
+        wire
+        for wire in others
+        if (not wire.certain and wire.way == "variable" and _shown(template, wire))
+        or (wire.way == "state" and _refused(template, wire, topic))
+    )
     return _Publishers(
-        certain=tuple(wire for wire in others if wire.certain),
+        certain=tuple(wire for wire in others if wire.certain and wire not in told),
         alarms=alarms,
         told=told,
         open=tuple(wire for wire in others if not wire.certain and wire not in told),
@@ -233,6 +240,13 @@ def _shown(template: Template, wire: Wire) -> bool:
     function = template.functions.get(wire.source)
     principal = template.principals.get(function.principal or "") if function else None
     return principal is not None and not principal.opaque
+
+
+def _refused(template: Template, wire: Wire, topic: Resource) -> bool:
+    """Whether a workflow's role certainly may not publish what one of its states publishes."""
+    workflow = template.workflows.get(wire.source)
+    principal = template.principals.get(workflow.principal or "") if workflow else None
+    return principal is not None and principal.allows("sns:Publish", template, topic) is False
 
 
 def _policies(template: Template, topic: Resource) -> Iterator[tuple[bool | None, Span, bool]]:

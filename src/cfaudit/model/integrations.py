@@ -17,7 +17,8 @@ from cfaudit.model.invocations import Target, invoked
 from cfaudit.model.names import rendered
 from cfaudit.nodes import Map, Scalar, Seq, Span, Unknown, Value, stretch
 
-MACHINE_TYPES = ("AWS::StepFunctions::StateMachine", "AWS::Serverless::StateMachine")
+SAM_MACHINE = "AWS::Serverless::StateMachine"
+MACHINE_TYPES = ("AWS::StepFunctions::StateMachine", SAM_MACHINE)
 MACHINE_QUALIFIERS = ("AWS::StepFunctions::StateMachineAlias", "AWS::StepFunctions::StateMachineVersion")
 ACTIVITY = "AWS::StepFunctions::Activity"
 

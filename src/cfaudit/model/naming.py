@@ -96,6 +96,14 @@ GRAMMARS: Mapping[str, Grammar] = {
     "AWS::FraudDetector::EventType": Grammar("Name", "0-9a-z_-", 1, 64, f"{_FRAUD}API_PutEventType.html"),
     "AWS::FraudDetector::Label": Grammar("Name", "0-9a-z_-", 1, 64, f"{_FRAUD}API_PutLabel.html"),
     "AWS::FraudDetector::Outcome": Grammar("Name", "0-9a-z_-", 1, 64, f"{_FRAUD}API_PutOutcome.html"),
+    "AWS::FraudDetector::Variable": Grammar(
+        "Name",
+        "a-z0-9_",
+        1,
+        100,
+        f"{_DOCS}AWSCloudFormation/latest/TemplateReference/aws-resource-frauddetector-variable.html",
+        "a-z_",
+    ),
     "AWS::IAM::ManagedPolicy": Grammar("ManagedPolicyName", "\\w+=,.@-", 1, 128, f"{_IAM}API_CreatePolicy.html"),
     "AWS::IAM::Role": Grammar("RoleName", "\\w+=,.@-", 1, 64, f"{_IAM}API_CreateRole.html"),
     "AWS::Kinesis::Stream": Grammar(
