@@ -483,7 +483,8 @@ def graph(
     ] = None,
 ) -> None:
     """Draw who invokes, starts, publishes, reads and writes what, with the gaps marked."""
-    from cfaudit.render.graph import draw, to_dot, to_mermaid
+    from cfaudit.render.graph import to_dot, to_mermaid
+    from cfaudit.report import graph_object
 
     found = find_config(Path.cwd() if path == "-" else Path(path).resolve().parent)
     settings = Settings(
@@ -493,8 +494,9 @@ def graph(
         profile=profile.value,
         config=load_config(found, read(str(found))) if found else Config(),
     )
-    drawing = draw(audit(read(path), "<stdin>" if path == "-" else path, settings))
-    sys.stdout.write(to_mermaid(drawing) if format is GraphFormat.MERMAID else to_dot(drawing))
+    name = "<stdin>" if path == "-" else path
+    drawn = graph_object(audit(read(path), name, settings))
+    sys.stdout.write(to_mermaid(drawn, name) if format is GraphFormat.MERMAID else to_dot(drawn, name))
 
 
 @app.command()
