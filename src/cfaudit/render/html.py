@@ -19,7 +19,7 @@ from cfaudit.render import outline
 from cfaudit.render.outline import SEVERITIES, Group, Positive
 from cfaudit.render.picture import WIDTH, Picture, pictures
 from cfaudit.report import ComponentObject, FindingObject, Report, RuleObject, TemplateObject
-from cfaudit.score import GRADES
+from cfaudit.score import GRADES, WEIGHTS
 
 VERDICTS = {
     "fail": "Gaps",
@@ -104,7 +104,9 @@ def _environment() -> Environment:
     )
     found.filters.update(text=text, prose=prose, lines=lines, points=points)
     found.tests.update(web=_is_web)
-    found.globals.update(o=outline, width=WIDTH, severities=SEVERITIES, verdicts=VERDICTS, grades=GRADES, about=about)
+    found.globals.update(
+        o=outline, width=WIDTH, severities=SEVERITIES, verdicts=VERDICTS, grades=GRADES, weights=WEIGHTS, about=about
+    )
     return found
 
 

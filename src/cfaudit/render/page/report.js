@@ -3,20 +3,20 @@
 const root = document.documentElement;
 const THEMES = ["auto", "light", "dark"];
 
-function theme() {
+function stored() {
   try {
-    return THEMES.includes(localStorage.getItem("cfaudit-theme")) ? localStorage.getItem("cfaudit-theme") : "auto";
+    return localStorage.getItem("cfaudit-theme");
   } catch {
-    return root.dataset.theme || "auto";
+    return null; // a page from a file may have no storage: the choice lasts as long as the page
   }
 }
 
-function paint(name) {
+function choose(name) {
   root.dataset.theme = name;
   try {
     localStorage.setItem("cfaudit-theme", name);
   } catch {
-    // a page from a file may have no storage: the choice lasts as long as the page
+    // as above
   }
 }
 
@@ -24,12 +24,13 @@ function chosen(form, name) {
   return [...form.querySelectorAll(`input[name=${name}]:checked`)].map((box) => box.value);
 }
 
-function filter(form) {
+function filter(form, box) {
   const section = form.closest(".findings");
   const severities = chosen(form, "severity");
   const verdicts = chosen(form, "verdict");
   const category = form.elements.category.value;
   const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const rules = box?.dataset.gaps.split(" ");
   let shown = 0;
   const all = [...section.querySelectorAll(".finding")];
   for (const one of all) {
@@ -38,6 +39,7 @@ function filter(form) {
       (!severities.length || severities.includes(one.dataset.severity)) &&
       (!verdicts.length || verdicts.includes(one.dataset.verdict)) &&
       (!category || category === one.dataset.category) &&
+      (!rules || rules.includes(one.dataset.rule)) &&
       words.every((word) => one.words.includes(word))
     );
     shown += one.hidden ? 0 : 1;
@@ -45,7 +47,8 @@ function filter(form) {
   for (const block of section.querySelectorAll(".block")) {
     block.hidden = !block.querySelector(".finding:not([hidden])");
   }
-  form.querySelector("output").textContent = `${shown} of ${all.length} rules shown`;
+  const why = box ? `: those that fail on ${box.querySelector("title").textContent.split(":")[0]}` : "";
+  form.querySelector("output").textContent = `${shown} of ${all.length} rules shown${why}`;
 }
 
 function wire(form) {
@@ -61,15 +64,16 @@ function wire(form) {
 }
 
 function find(event) {
-  const box = event.target.closest("a.box");
+  const box = event.target.closest("a.box[data-gaps]");
   const form = box?.closest(".report").querySelector(".filters");
   if (!form || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   form.reset();
-  form.elements.text.value = box.dataset.find;
-  filter(form);
-  form.closest(".findings").scrollIntoView();
-  form.elements.text.focus({ preventScroll: true });
+  setTimeout(() => {
+    filter(form, box);
+    form.closest(".findings").scrollIntoView();
+    form.closest(".findings").querySelector(".finding:not([hidden]) summary")?.focus({ preventScroll: true });
+  });
 }
 
 function light(event) {
@@ -93,13 +97,30 @@ function reveal() {
   const target = document.getElementById(id);
   if (target?.matches(".finding")) {
     const form = target.closest(".findings").querySelector(".filters");
-    if (target.hidden) form.reset(), form.elements.text.value = "", filter(form);
+    if (target.hidden) {
+      form.reset();
+      filter(form);
+    }
     target.open = true;
     target.scrollIntoView();
   }
 }
 
-paint(theme());
+function unfold() {
+  for (const one of document.querySelectorAll("details:not([open])")) {
+    one.open = true;
+    one.dataset.folded = "";
+  }
+}
+
+function fold() {
+  for (const one of document.querySelectorAll("details[data-folded]")) {
+    one.open = false;
+    delete one.dataset.folded;
+  }
+}
+
+root.dataset.theme = THEMES.includes(stored()) ? stored() : "auto";
 
 document.addEventListener("DOMContentLoaded", () => {
   for (const control of document.querySelectorAll(".control")) control.hidden = false;
@@ -110,12 +131,14 @@ document.addEventListener("DOMContentLoaded", () => {
   const button = document.querySelector("button.theme");
   const say = () => (button.querySelector("span").textContent = root.dataset.theme);
   button.addEventListener("click", () => {
-    paint(THEMES[(THEMES.indexOf(root.dataset.theme) + 1) % THEMES.length]);
+    choose(THEMES[(THEMES.indexOf(root.dataset.theme) + 1) % THEMES.length]);
     say();
   });
   say();
   document.addEventListener("click", find);
   for (const kind of ["mouseover", "focusin"]) document.addEventListener(kind, light);
   addEventListener("hashchange", reveal);
+  addEventListener("beforeprint", unfold);
+  addEventListener("afterprint", fold);
   reveal();
 });
