@@ -395,6 +395,22 @@ def test_hostile_texts_are_inert(page: Page, tmp_path: Path, name: str) -> None:
 
 
 @browsed
+def test_the_policy_stops_what_escaping_might_let_through(page: Page, tmp_path: Path) -> None:
+    show(page, audited(), tmp_path)
+    page.run(
+        "(() => { const s = document.createElement('script'); s.text = 'window.broken = 1'; one('main').append(s) })()"
+    )
+    page.run("one('main').setAttribute('onclick', 'window.broken = 2'), one('main').click()")
+    page.run("(() => { one('main').append(Object.assign(new Image(), {src: 'https://example.com/x.png'})) })()")
+    page.run("fetch('https://example.com/').catch(() => null)")
+    assert page.run("typeof window.broken") == "undefined"
+    assert [said for said in page.said if "Content Security Policy" not in said] == []
+    assert len(page.said) >= 4
+    page.said.clear()
+    page.requests[:] = [address for address in page.requests if "example.com" not in address]
+
+
+@browsed
 def test_nothing_sticks_out(page: Page, tmp_path: Path) -> None:
     show(page, report([*evil()["templates"], *audited()["templates"]]), tmp_path)
     page.run(OPEN_ALL)
