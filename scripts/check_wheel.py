@@ -29,7 +29,8 @@ def main() -> None:
         run(folder / "venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", wheel, cwd=folder)
         cfaudit = folder / "venv/bin/cfaudit"
         (folder / "r.yaml").write_text(run(cfaudit, "reference", cwd=folder), encoding="utf-8")
-        verdict = run(cfaudit, "check", "r.yaml", "--fail-on", "low", "--quiet", "--as-of", "2026-11-22", cwd=folder)
+        options = ("--fail-on", "low", "--quiet", "--as-of", "2026-11-22", "--output", "html=r.html")
+        verdict = run(cfaudit, "check", "r.yaml", *options, cwd=folder)
         rules = run(cfaudit, "rules", cwd=folder).splitlines()[-1]
         print(f"{wheel.name}: {rules.split(';')[0]}; its own reference: {verdict.splitlines()[1]}")
 

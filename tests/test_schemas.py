@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TypeAlias, get_type_hints
+from typing import TypeAlias, get_args, get_type_hints
 
 import pytest
 import yaml
@@ -16,8 +16,11 @@ from cfaudit import report as objects
 from cfaudit.config import SCREENING, load_config
 from cfaudit.finding import Severity, Verdict
 from cfaudit.fleet import catalogue
+from cfaudit.graph import EdgeState, Group, NodeKind
+from cfaudit.model.wires import WireKind
 from cfaudit.nodes import TemplateError
 from cfaudit.profile import PROFILES
+from cfaudit.render.outline import GROUPS
 from cfaudit.report import Report, report
 from cfaudit.rule import ACTIONS, OPTIONS
 from cfaudit.score import GRADES
@@ -49,6 +52,9 @@ OBJECTS = {
     "readiness": objects.ReadinessObject,
     "sentence": objects.SentenceObject,
     "manual_step": objects.ManualStepObject,
+    "graph": objects.GraphObject,
+    "node": objects.NodeObject,
+    "edge": objects.EdgeObject,
 }
 
 
@@ -91,6 +97,10 @@ def test_enums_are_those_of_the_code() -> None:
     assert fields["rule"]["verdict"]["enum"] == [verdict.value for verdict in Verdict]
     assert fields["option"]["id"]["enum"] == list(OPTIONS)
     assert fields["step"]["action"]["enum"] == list(ACTIONS)
+    assert set(fields["edge"]["kinds"]["items"]["enum"]) == {*get_args(WireKind), "needs"} - {"assumes"}
+    assert fields["edge"]["state"]["enum"] == list(get_args(EdgeState))
+    assert fields["node"]["kind"]["enum"] == list(get_args(NodeKind))
+    assert fields["node"]["group"]["enum"] == list(get_args(Group)) == list(GROUPS)
     assert fields["scorecard"]["grade"]["enum"] == [*(letter for _, letter in GRADES), "F", None]
 
 

@@ -13,7 +13,8 @@ from cfaudit.load import load
 from cfaudit.model.template import Template, build
 from cfaudit.model.wires import Wire
 from cfaudit.pipeline import Settings, audit
-from cfaudit.render.graph import draw, to_dot, to_mermaid
+from cfaudit.render.graph import to_dot, to_mermaid
+from cfaudit.report import graph_object
 from cfaudit.resolve import Scenario, resolve
 from stacks import AUDITED, REFERENCE
 
@@ -206,7 +207,7 @@ def test_keys_roles_and_acls_point_the_right_way() -> None:
     ResourceArn: !Sub 'arn:aws:apigateway:eu-west-1::/restapis/${Api}/stages/${Stage}'}}
 """
     )
-    wires = {(wire.kind, wire.source, wire.target) for wire in found.wiring.every()}
+    wires = {(wire.kind, wire.source, wire.target) for wire in found.wiring.shown()}
     assert wires == {("encrypts", "Key", "Queue"), ("protects", "Acl", "Api")}
 
 
@@ -246,25 +247,27 @@ def written(text: str) -> tuple[set[str], set[str]]:
 @pytest.mark.parametrize("path", [AUDITED, REFERENCE, None], ids=["audited", "reference", "odd"])
 def test_mermaid_is_well_formed(path: object) -> None:
     text = path.read_text(encoding="utf-8") if hasattr(path, "read_text") else ODD
-    drawing = draw(audit(text, "t.yaml", Settings(date(2026, 11, 22))))
-    boxes, named = written(to_mermaid(drawing))
+    drawn = graph_object(audit(text, "t.yaml", Settings(date(2026, 11, 22))))
+    boxes, named = written(to_mermaid(drawn, "t.yaml"))
     assert named <= boxes
     assert not boxes & {"end", "class"}
-    assert len(boxes) == len(drawing.nodes)
-    dot = to_dot(drawing)
+    assert len(boxes) == len(drawn["nodes"])
+    dot = to_dot(drawn, "t.yaml")
     assert dot.count("{") == dot.count("}")
     assert all(line.count('"') % 2 == 0 for line in dot.replace('\\"', "").splitlines())
 
 
 def test_gaps_are_drawn() -> None:
-    drawing = draw(audit(AUDITED.read_text(encoding="utf-8"), "t.yaml", Settings(date(2026, 11, 22))))
-    boxes = {node.id: node for node in drawing.nodes}
-    assert boxes["ContributionScreeningFunction"].gaps
-    assert boxes["missing_fraud_screening"].group == "missing"
-    arrows = {(arrow.source, arrow.target): arrow.style for arrow in drawing.arrows}
-    assert arrows["PaymentProcessingFunction", "missing_fraud_screening"] == "dashed"
-    assert arrows["CampaignManagementFunction", "CampaignDeadlinesTopic"] == "dotted"
-    assert not any(target == "ContributionScreeningFunction" for _, target in arrows)
+    drawn = graph_object(audit(AUDITED.read_text(encoding="utf-8"), "t.yaml", Settings(date(2026, 11, 22))))
+    boxes = {node["id"]: node for node in drawn["nodes"]}
+    assert "uninvoked-function" in boxes["ContributionScreeningFunction"]["gaps"]
+    assert boxes["missing_fraud_screening"]["gaps"] == ["missing-fraud-detector"]
+    edges = {(edge["source"], edge["target"]): edge for edge in drawn["edges"]}
+    needed = edges["PaymentProcessingFunction", "missing_fraud_screening"]
+    assert (needed["kinds"], needed["state"], needed["line"]) == (["needs"], "missing", 545)
+    assert edges["CampaignManagementFunction", "CampaignDeadlinesTopic"]["state"] == "named"
+    assert edges["CampaignManagementFunction", "CampaignsTable"]["kinds"] == ["reads", "writes"]
+    assert not any(target == "ContributionScreeningFunction" for _, target in edges)
 
 
 @pytest.mark.parametrize(("format_", "first"), [("mermaid", "%% "), ("dot", "digraph ")])

@@ -14,6 +14,7 @@ from typing import TypedDict
 
 from cfaudit import __version__, data
 from cfaudit.finding import Evidence, Finding, Outcome, Result, Severity, Verdict
+from cfaudit.graph import graph
 from cfaudit.nodes import Diagnostic, TemplateError
 from cfaudit.pipeline import Audit
 from cfaudit.rule import OPTIONS, Remedy, Rule
@@ -197,6 +198,36 @@ class DiagnosticObject(TypedDict):
     column: int
 
 
+class NodeObject(TypedDict):
+    """A box of the integration graph."""
+
+    id: str
+    title: str
+    kind: str
+    type: str | None
+    group: str
+    gaps: list[str]
+    severity: str | None
+
+
+class EdgeObject(TypedDict):
+    """What one box does to another."""
+
+    source: str
+    target: str
+    kinds: list[str]
+    state: str
+    file: str
+    line: int
+
+
+class GraphObject(TypedDict):
+    """The integration graph."""
+
+    nodes: list[NodeObject]
+    edges: list[EdgeObject]
+
+
 class TemplateObject(TypedDict):
     """One template under one set of parameters."""
 
@@ -213,6 +244,7 @@ class TemplateObject(TypedDict):
     components: ComponentsObject
     options: list[OptionObject]
     scorecard: ScorecardObject | None
+    graph: GraphObject
 
 
 class ToolObject(TypedDict):
@@ -263,6 +295,7 @@ def template_object(card: Scorecard) -> TemplateObject:
             gate=_gate(card.gate, held=card.held),
             readiness=_readiness(card),
         ),
+        graph=graph_object(audit),
     )
 
 
@@ -288,6 +321,7 @@ def unusable(path: str, error: TemplateError, as_of: date) -> TemplateObject:
         components=_components(()),
         options=[],
         scorecard=None,
+        graph=GraphObject(nodes=[], edges=[]),
     )
 
 
@@ -444,6 +478,36 @@ def _diagnostic(diagnostic: Diagnostic) -> DiagnosticObject:
     span = diagnostic.span
     message = f"{diagnostic.message} ({diagnostic.hint})" if diagnostic.hint else diagnostic.message
     return DiagnosticObject(level=diagnostic.level, message=message, file=span.file, line=span.line, column=span.column)
+
+
+def graph_object(audit: Audit) -> GraphObject:
+    """The integration graph of one audit."""
+    drawn = graph(audit)
+    return GraphObject(
+        nodes=[
+            NodeObject(
+                id=node.id,
+                title=node.title,
+                kind=node.kind,
+                type=node.type,
+                group=node.group,
+                gaps=list(node.gaps),
+                severity=node.worst.value if node.worst else None,
+            )
+            for node in drawn.nodes
+        ],
+        edges=[
+            EdgeObject(
+                source=edge.source,
+                target=edge.target,
+                kinds=list(edge.kinds),
+                state=edge.state,
+                file=edge.span.file,
+                line=edge.span.line,
+            )
+            for edge in drawn.edges
+        ],
+    )
 
 
 # Options and readiness -----------------------------------------------------------------------------------------------

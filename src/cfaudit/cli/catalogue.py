@@ -141,10 +141,12 @@ def graph(
     as_of: AsOfOption = None,
 ) -> None:
     """Draw who invokes, starts, publishes, reads and writes what, with the gaps marked."""
-    from cfaudit.render.graph import draw, to_dot, to_mermaid
+    from cfaudit.render.graph import to_dot, to_mermaid
+    from cfaudit.report import graph_object
 
-    drawing = draw(_audited(path, profile, parameters(params, param or ()), environment, region, as_of))
-    sys.stdout.write(to_mermaid(drawing) if format is GraphFormat.MERMAID else to_dot(drawing))
+    held = _audited(path, profile, parameters(params, param or ()), environment, region, as_of)
+    drawn = graph_object(held)
+    sys.stdout.write((to_mermaid if format is GraphFormat.MERMAID else to_dot)(drawn, held.source.path))
 
 
 @app.command()

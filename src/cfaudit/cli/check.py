@@ -44,6 +44,7 @@ class Format(StrEnum):
     CONSOLE = "console"
     JSON = "json"
     MARKDOWN = "markdown"
+    HTML = "html"
 
 
 class FailOn(StrEnum):
@@ -201,6 +202,10 @@ def _rendered(result: Report, format_: Format) -> str:
         from cfaudit.render.markdown import render as render_markdown
 
         return render_markdown(result)
+    if format_ is Format.HTML:
+        from cfaudit.render.html import render as render_html
+
+        return render_html(result)
     from cfaudit.render.console import render as render_console
 
     return render_console(result, width=100, color=False, quiet=False, verbose=False)

@@ -46,6 +46,7 @@ Way: TypeAlias = Literal[
 """How the template says it. ``hand-over``: the target's name is passed on, to a nested stack, the parameter store or
 as the input of something else."""
 
+MANY = 100
 ACTING = frozenset({"invokes", "publishes", "sends", "starts"})
 """The kinds that make something happen."""
 
@@ -123,12 +124,17 @@ class Wiring:
             found += islice(spread.to(target), 1)
         return tuple(wire for wire in found if not kinds or wire.kind in kinds)
 
-    def every(self) -> Iterator[Wire]:
-        """Every wire between two resources; patterns make as many as their holders times what they cover."""
+    def shown(self) -> Iterator[Wire]:
+        """Every wire between two resources, for people to see.
+
+        Of a pattern that makes more than ``MANY`` pairs, one holder is wired to all that it covers, and all others to
+        the first of it: who may do it and to what is told, and the number stays in proportion to the template.
+        """
         yield from self.wires
         for spread in self.spreads:
-            for target in spread.targets:
-                yield from spread.to(target)
+            whole = len(spread.wires) * len(spread.targets) <= MANY
+            for index, target in enumerate(spread.targets):
+                yield from spread.to(target) if whole or not index else islice(spread.to(target), 1)
 
 
 def _by(wires: tuple[Wire, ...], names: list[str]) -> Mapping[str, tuple[Wire, ...]]:

@@ -6,8 +6,10 @@ import re
 from typing import NamedTuple
 
 from cfaudit.report import (
+    EdgeObject,
     EvidenceObject,
     FindingObject,
+    NodeObject,
     RuleObject,
     ScorecardObject,
     TemplateObject,
@@ -21,6 +23,18 @@ OPTION_AIMS = {
     "hybrid": "keep the stack, add what is grave, and document and verify the manual steps",
 }
 RECOMMENDED = "hybrid"
+GROUPS = {
+    "clients": "Clients",
+    "compute": "Compute",
+    "messaging": "Messaging",
+    "storage": "Storage",
+    "analytics": "Analytics",
+    "security": "Security",
+    "operations": "Operations",
+    "other": "Other",
+    "outside": "Elsewhere",
+    "missing": "Missing",
+}
 
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
@@ -159,3 +173,17 @@ def place(evidence: EvidenceObject) -> str:
 def plural(number: int, noun: str) -> str:
     """``1 rule``, ``2 rules``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def kind_of(node: NodeObject) -> str:
+    """What a box of the graph is: ``Lambda Function``, ``missing``."""
+    if node["type"] is None:
+        return "made by SAM" if node["kind"] == "generated" else node["kind"]
+    return " ".join(node["type"].removeprefix("AWS::").split("::"))
+
+
+def action_of(edge: EdgeObject) -> str:
+    """What an edge of the graph says: ``reads, writes``, ``perhaps invokes``."""
+    if edge["state"] == "named":
+        return "is told of"
+    return ", ".join(f"perhaps {kind}" if edge["state"] == "possible" else kind for kind in edge["kinds"])
