@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from cfaudit.checks import CHECKS
 from cfaudit.finding import Severity
 from cfaudit.nodes import TemplateError
 from cfaudit.pipeline import Settings, audit
-from cfaudit.report import Report, TemplateObject, report, template_object, unusable
+from cfaudit.report import FindingObject, Report, TemplateObject, report, template_object, unusable
 from cfaudit.rule import Rule, load_categories, load_rules
 from cfaudit.score import Gate, score
 from fixture import AS_OF, ROOT
@@ -82,6 +83,30 @@ def several() -> Report:
             template("hello: world", "other.yaml"),
         ]
     )
+
+
+def every_verdict() -> Report:
+    """The audited stack, its findings turned by hand: two waived, one not decided, one that broke the audit."""
+    found = deepcopy(audited())
+    until, always, unknown, broken = [f for f in found["templates"][0]["findings"] if f["verdict"] == "fail"][:4]
+    until |= {"verdict": "waived", "waiver": {"reason": "risk accepted, see A-1", "until": "2027-03-31"}}
+    always |= {"verdict": "waived", "waiver": {"reason": "| `x` <b> ::error::", "until": None}}
+    unknown["verdict"] = "unknown"
+    broken["verdict"] = "error"
+    found["templates"][0]["verdict"] = "error"
+    return found
+
+
+def of_verdict(found: Report, verdict: str) -> list[FindingObject]:
+    return [f for template in found["templates"] for f in template["findings"] if f["verdict"] == verdict]
+
+
+def multiplied(number: int) -> Report:
+    """The audited stack with one finding as often as asked, in one place, each with a fingerprint of its own."""
+    (one,) = audited()["templates"]
+    first = one["findings"][0]
+    found = [{**first, "evidence": first["evidence"][:1], "fingerprint": f"{index:016x}"} for index in range(number)]
+    return {**audited(), "templates": [{**one, "findings": found}]}
 
 
 def text_of(path: str | Path) -> str:

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import re
 
+import cmarkgfm
 import pytest
+from cmarkgfm.cmark import Options
+from lxml import html
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from cfaudit.checks import CHECKS
-from cfaudit.render.markdown import code, escape, fence, prose, render, rule_page
+from cfaudit.render.markdown import COMMENT, code, escape, fence, prose, render, rule_help, rule_page
 from cfaudit.render.outline import visible
+from cfaudit.report import Report, report
 from cfaudit.rule import Rule, load_rules
-from reports import HOSTILE_IDS, audited, hostile, several
+from reports import HOSTILE_IDS, KEY, audited, every_verdict, hostile, several, template
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 RULES = load_rules(CHECKS)
+
+
+def whole(found: Report) -> str:
+    """The report at whatever length."""
+    return render(found, limit=10_000_000)
+
+
+def page(text: str) -> html.HtmlElement:
+    """What GitHub's own parser makes of it."""
+    return html.fromstring(f"<main>{cmarkgfm.github_flavored_markdown_to_html(text, Options.CMARK_OPT_UNSAFE)}</main>")
 
 
 def tokens(text: str) -> list[Token]:
@@ -35,7 +49,7 @@ def headings(text: str) -> list[str]:
 
 
 def test_headings_stand_in_the_order_of_the_hand_written_report() -> None:
-    found = [heading for heading in headings(render(audited())) if heading.upper() == heading or "Option" in heading]
+    found = [heading for heading in headings(whole(audited())) if heading.upper() == heading or "Option" in heading]
     order = [
         "CRITICAL FAILURES",
         "HIGH SEVERITY ISSUES",
@@ -52,18 +66,18 @@ def test_headings_stand_in_the_order_of_the_hand_written_report() -> None:
     ]
     assert found == [heading for heading in order if heading in found]
     assert {"CRITICAL FAILURES", "SUMMARY SCORECARD", "RECOMMENDATION", order[-1]} <= set(found)
-    assert headings(render(audited()))[0] == "Failures & Missing Implementation Details"
+    assert headings(whole(audited()))[0] == "Failures & Missing Implementation Details"
 
 
 def test_findings_are_numbered_through() -> None:
-    numbers = [int(match[1]) for heading in headings(render(audited())) if (match := re.match(r"(\d+)\. ", heading))]
+    numbers = [int(match[1]) for heading in headings(whole(audited())) if (match := re.match(r"(\d+)\. ", heading))]
     (one,) = audited()["templates"]
     gaps = {(f["rule"], f["severity"]) for f in one["findings"] if f["verdict"] in ("fail", "info")}
     assert numbers == list(range(1, len(gaps) + 1))
 
 
 def test_every_part_of_a_finding_is_there() -> None:
-    text = render(audited())
+    text = whole(audited())
     section = text[text.index("### **1. ") : text.index("### **2. ")]
     for part in ("Severity:** CRITICAL", "Rule:**", "Cost:**", "Requirement:**", "What's Missing:**"):
         assert f"**{part}" in section
@@ -100,7 +114,9 @@ def test_unusable_templates_are_named() -> None:
 def test_hostile_content_stays_text() -> None:
     text = render(hostile())
     held = tokens(text)
-    assert {token.content for token in held if token.type in ("html_inline", "html_block")} <= {"<!-- -->"}
+    written = {token.content for token in held if token.type in ("html_inline", "html_block")}
+    assert written == {"<!-- -->", "<details>\n<summary>4 rules held, 22 proofs</summary>\n", "</details>\n"}
+    assert page(text).xpath("//script | //img | //b") == []
     assert all("docs.aws.amazon.com" in str(token.attrs["href"]) for token in held if token.type == "link_open")
     assert not [token for token in held if token.type == "image"]
     seen = shown(" ".join(token.content for token in held if token.type == "inline"))
@@ -110,7 +126,7 @@ def test_hostile_content_stays_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [*HOSTILE_IDS, "a_b _c_ *d* ~~e~~ <f> & $g$ \\h", "+ x", "1) y", "=== z", "||", "a\\|b"]
+    "text", [*HOSTILE_IDS, "a_b _c_ *d* ~~e~~ <f> & $g$ \\h", "+ x", "1) y", "=== z", "||", "a\\|b", "arn:key:x:tada:"]
 )
 def test_escaped_text_reads_as_it_is(text: str) -> None:
     plain = visible(" ".join(text.split()))
@@ -167,3 +183,74 @@ def test_rule_page_of_an_installed_rule_has_no_fixtures() -> None:
     shipped = next(rule for rule in RULES if rule.id == "key-rotation-off")
     rotation = shipped._replace(path="/nowhere/rules/security/k.yaml")
     assert "fixtures" not in rule_page(rotation, CHECKS[rotation.check])
+
+
+def test_no_emoji_no_mention_no_issue() -> None:
+    texts = [str(each) for each in page(escape("a:tada:b @octocat #12 GH-12 AWS::Lambda::Function")).itertext()]
+    assert not [each for each in texts if re.search(r":[a-z0-9+_-]+:|@\w|#\d|GH-\d", each)]
+    assert "Lambda::Function" in "".join(texts)
+
+
+def test_what_holds_is_folded() -> None:
+    (details,) = page(whole(audited())).xpath("//details")
+    assert re.fullmatch(r"\d+ rules held, \d+ proofs", details.xpath("string(summary)"))
+    (one,) = audited()["templates"]
+    assert len(details.xpath(".//li")) == len({finding["rule"] for finding in one["positives"]})
+    assert details.xpath("preceding-sibling::h2[1]")[0].text_content() == "POSITIVE IMPLEMENTATIONS"
+    assert details.xpath("following-sibling::h2[1]")[0].text_content() == "SUMMARY SCORECARD"
+
+
+@pytest.mark.parametrize("limit", [COMMENT, 50_000, 25_000, 12_000, 6_000])
+def test_a_long_report_fits_and_keeps_its_scorecard(limit: int) -> None:
+    text = render(audited(), limit)
+    assert len(text.encode()) <= limit < len(whole(audited()))
+    assert text.startswith(f"> [!NOTE]\n> Shortened to fit {limit:,} characters")
+    shown = page(text)
+    assert len(shown.xpath("//table//td")) == 18
+    assert "Overall Grade:" in shown.text_content()
+
+
+def test_the_least_grave_is_shortened_first() -> None:
+    text = render(audited())
+    (one,) = audited()["templates"]
+    gaps = [finding for finding in one["findings"] if finding["verdict"] == "fail"]
+    for finding in gaps:
+        assert f"`{finding['rule']}`" in text
+        if finding["severity"] in ("critical", "high"):
+            assert escape(finding["message"]) in text
+        if finding["severity"] == "critical":
+            assert all(f"# {item['file']}:{item['line']}" in text for item in finding["evidence"])
+    full = len(re.findall(r"^\*\*Impact:\*\*$", text, re.MULTILINE))
+    everything = len(re.findall(r"^\*\*Impact:\*\*$", whole(audited()), re.MULTILINE))
+    assert f"({everything - full} of {everything})" in text.splitlines()[1]
+
+
+def test_many_templates_keep_a_line_each() -> None:
+    one = template(KEY, "key.yaml")
+    text = render(report([{**one, "path": f"stacks/{number}.yaml"} for number in range(200)]))
+    assert len(text) <= COMMENT
+    assert all(f"`stacks/{number}.yaml`" in text for number in range(200))
+    assert text.count("Resource Completeness") == 200
+    left = render(report([{**one, "path": f"stacks/{number}.yaml"} for number in range(500)]))
+    assert len(left) <= COMMENT
+    assert re.search(r"\d+ of 500 templates left out", left)
+
+
+def test_a_short_report_is_whole() -> None:
+    assert "Shortened" not in render(hostile())
+    assert render(hostile()) == whole(hostile())
+
+
+def test_every_verdict_has_its_section() -> None:
+    text = whole(every_verdict())
+    assert {"WAIVED", "NOT DECIDED", "NOT JUDGED: CFAUDIT BROKE"} <= set(headings(text))
+    assert "waived: risk accepted, see A-1 (until 2027-03-31)" in page(text).text_content()
+    assert "waived: | `x` <b> ::error::" in page(text).text_content()
+    assert "WAIVED" in headings(render(every_verdict()))
+
+
+def test_rule_help_is_the_page_without_fixtures() -> None:
+    rotation = next(rule for rule in RULES if rule.id == "key-rotation-off")
+    told = rule_help(rotation, CHECKS[rotation.check])
+    assert "fixtures/" not in told
+    assert headings(told) == [h for h in headings(rule_page(rotation, CHECKS[rotation.check])) if "template" not in h]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -45,6 +46,11 @@ class Format(StrEnum):
     JSON = "json"
     MARKDOWN = "markdown"
     HTML = "html"
+    SARIF = "sarif"
+    JUNIT = "junit"
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    CSV = "csv"
 
 
 class FailOn(StrEnum):
@@ -134,6 +140,8 @@ def check(
             write(path, _rendered(result, target))
         view = _View(quiet=quiet, verbose=verbose)
         sys.stdout.write(_console(result, view) if format is Format.CONSOLE else _rendered(result, format))
+        if Format.GITHUB in (format, *(target for target, _ in outputs)):
+            _summarise(result)
     raise typer.Exit(max((outcome.code for outcome in outcomes), default=0))
 
 
@@ -194,21 +202,34 @@ def _output(entry: str) -> tuple[Format, Path]:
 
 def _rendered(result: Report, format_: Format) -> str:
     """The report in a machine's format or as plain console text."""
-    if format_ is Format.JSON:
-        from cfaudit.render.json import render as render_json
+    if format_ is not Format.CONSOLE:
+        from cfaudit.render import render
 
-        return render_json(result)
-    if format_ is Format.MARKDOWN:
-        from cfaudit.render.markdown import render as render_markdown
-
-        return render_markdown(result)
-    if format_ is Format.HTML:
-        from cfaudit.render.html import render as render_html
-
-        return render_html(result)
+        return render(result, format_.value)
     from cfaudit.render.console import render as render_console
 
     return render_console(result, width=100, color=False, quiet=False, verbose=False)
+
+
+def _summarise(result: Report) -> None:
+    """Append the Markdown report to the job summary of GitHub Actions, within the megabyte that a step may write."""
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not summary:
+        return
+    from cfaudit.render.markdown import SUMMARY
+    from cfaudit.render.markdown import render as render_markdown
+
+    try:
+        path = Path(summary)
+        room = SUMMARY - (path.stat().st_size if path.exists() else 0)
+        text = render_markdown(result, room)
+        if len(text.encode()) > room:
+            print(f"{summary}: no room for the report in the job summary", file=sys.stderr)
+            return
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        print(f"{summary}: the job summary cannot be written: {error.strerror}", file=sys.stderr)
 
 
 def _console(result: Report, view: _View) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from cfaudit.render.fitting import Block, Rank, fitted, joined, size
 from cfaudit.render.outline import (
     OPTION_AIMS,
     OPTION_TITLES,
@@ -24,6 +25,7 @@ from cfaudit.render.outline import (
     groups,
     one_line,
     place,
+    plural,
     positives,
     score_of,
     visible,
@@ -41,6 +43,12 @@ from cfaudit.report import (
 from cfaudit.rule import Rule
 
 MAX_MESSAGES = 3
+COMMENT = 65_536
+"""The longest comment that GitHub takes, in characters."""
+SUMMARY = 1_048_576
+"""The longest job summary that GitHub takes, in bytes."""
+_ROOM_FOR_NOTE = 600
+
 SECTIONS = (
     ("fail", ("critical",), "CRITICAL FAILURES"),
     ("fail", ("high",), "HIGH SEVERITY ISSUES"),
@@ -48,7 +56,7 @@ SECTIONS = (
     ("fail", ("low", "info"), "MINOR ISSUES"),
     ("error", ("critical", "high", "medium", "low", "info"), "NOT JUDGED: CFAUDIT BROKE"),
     ("waived", ("critical", "high", "medium", "low", "info"), "WAIVED"),
-    ("info", ("critical", "high", "medium", "low", "info"), "IMPROVEMENTS"),
+    ("info", ("critical", "high", "medium", "low", "info"), "FOR INFORMATION"),
 )
 
 _LANGUAGES = {
@@ -61,16 +69,79 @@ _LANGUAGES = {
 }
 
 
-def render(report: Report) -> str:
-    """The report as GitHub Markdown."""
-    return _document(line for template in report["templates"] for line in (*_template(template), ""))
+def render(report: Report, limit: int = COMMENT) -> str:
+    """The report as GitHub Markdown; what is longer than the limit loses the least grave details, and says so."""
+    blocks = [block for number, template in enumerate(report["templates"]) for block in _template(template, number)]
+    whole = joined(block.forms[0] for block in blocks)
+    if size(whole) <= limit:
+        return whole
+    chosen = fitted(blocks, limit - _ROOM_FOR_NOTE)
+    texts = [block.forms[form] for block, form in zip(blocks, chosen, strict=True)]
+    return joined((_shortened(blocks, chosen, limit), *texts))
+
+
+def _shortened(blocks: Sequence[Block], chosen: Sequence[int], limit: int) -> str:
+    """The note that says what is not there."""
+    said = []
+    for kind, what in _SHORTENED.items():
+        forms = [form for block, form in zip(blocks, chosen, strict=True) if block.kind == kind]
+        shorter = sum(form > 0 for form in forms)
+        if shorter:
+            said.append(f"{what} ({shorter} of {len(forms)})" if len(forms) > 1 else what)
+    templates = [form for block, form in zip(blocks, chosen, strict=True) if block.kind == "scorecard"]
+    if 2 in templates:
+        said.append(f"{templates.count(2)} of {plural(len(templates), 'template')} left out")
+    return (
+        f"> [!NOTE]\n> Shortened to fit {limit:,} characters, the least grave first: {'; '.join(said)}. "
+        "`--format json` leaves nothing out."
+    )
+
+
+# What gives way first when the report is too long ---------------------------------------------------------------------
+
+_SHORTENED = {
+    "rule": "rules without their evidence, impact and fixes",
+    "positives": "what holds is counted only",
+    "unknown": "what is not decided is counted only",
+    "options": "the steps of the options are counted only",
+    "readiness": "features that will not work and manual steps are left out",
+    "scorecard": "scorecards on one line",
+}
+_PHASES = (
+    "low short",
+    "medium short",
+    "positives counted",
+    "unknown counted",
+    "low on a line",
+    "medium on a line",
+    "high short",
+    "options counted",
+    "critical short",
+    "high on a line",
+    "critical on a line",
+    "low counted",
+    "medium counted",
+    "high counted",
+    "readiness counted",
+    "critical counted",
+    "scorecards on a line",
+    "nothing",
+)
+_LAST_COMPLETE = "scorecards on a line"
+
+
+def _phase(name: str, position: int) -> Rank:
+    """Within a phase what stands last gives way first."""
+    return _PHASES.index(name), -position
 
 
 # GitHub Markdown -----------------------------------------------------------------------------------------------------
 
 _SPECIAL = re.compile(r"[\\`*\[\]|~!{}$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _AT_START = re.compile(r"(?:[-+=#]|(?<=\d)[.)])")
-_LINKED = re.compile(r"@(?=\w)|#(?=\d)|(?<=GH-)(?=\d)|(?<=[a-z])(?=://)|(?<=www)(?=\.)", re.IGNORECASE)
+_LINKED = re.compile(
+    r"@(?=\w)|#(?=\d)|(?<=GH-)(?=\d)|(?<=[a-z])(?=://)|(?<=www)(?=\.)|:(?=(?-i:[a-z0-9+_-]+):)", re.IGNORECASE
+)
 _HASH = re.compile(r"\b[0-9a-f]{7,40}\b", re.IGNORECASE)
 _BREAK = "<!-- -->"
 
@@ -137,15 +208,68 @@ def _document(chunks: Iterable[str]) -> str:
 # The report ----------------------------------------------------------------------------------------------------------
 
 
-def _template(template: TemplateObject) -> Iterator[str]:
+def _template(template: TemplateObject, number: int) -> Iterator[Block]:
+    """The blocks of one template in reading order; ``number`` is its place in the report."""
     card = template["scorecard"]
-    yield "# **Failures & Missing Implementation Details**"
-    yield ""
-    yield f"- **Template:** {code(template['path'])}"
     if card is None:
-        yield "\n**Not audited:**\n"
-        yield from _diagnostics(template)
+        yield _block("header", _unusable(template), ("", _phase("nothing", number)))
         return
+    yield _block("header", _header(template, card), ("", _phase(_LAST_COMPLETE, number)))
+    shown = 0
+    for verdict, severities, title in SECTIONS:
+        held = [group for group in groups(template, verdict) if group.severity in severities]
+        yield from _section(title, held, template, number, shown)
+        shown += len(held)
+    yield _block("unknown", _unknown(template), *_terser("unknown", _unknown_counted(template), number))
+    counted = _positives_counted(template)
+    yield _block("positives", _positives(template), *_terser("positives", counted, number))
+    compact = (_compact(template, card), _phase(_LAST_COMPLETE, number))
+    yield _block("scorecard", _scorecard(template, card), compact, ("", _phase("nothing", number)))
+    ready = ["\n".join(_verdict(card["readiness"])), "\n---\n"]
+    yield _block("readiness", _readiness(card["readiness"]), *_terser("readiness", ready, number))
+    counted = _options_counted(template["options"])
+    yield _block("options", _recommendation(template["options"]), *_terser("options", counted, number))
+
+
+def _block(kind: str, lines: Iterable[str], *terser: tuple[str, Rank]) -> Block:
+    full = _document(lines).strip("\n")
+    return (
+        Block(kind, (full, *(text for text, _ in terser)), tuple(rank for _, rank in terser))
+        if full
+        else Block("", ("",))
+    )
+
+
+def _terser(kind: str, lines: Iterable[str], number: int) -> tuple[tuple[str, Rank], ...]:
+    """A short form, then nothing."""
+    counted = _document(lines).strip("\n")
+    return (counted, _phase(f"{kind} counted", number)), ("", _phase(_LAST_COMPLETE, number))
+
+
+def _section(title: str, held: Sequence[Group], template: TemplateObject, number: int, shown: int) -> Iterator[Block]:
+    """A heading and the rules under it: in full, as a few sentences, as a line each, as a number."""
+    if not held:
+        return
+    grave = held[0].findings[0]["verdict"] in ("fail", "error") and held[0].severity != "info"
+    gravity = held[0].severity if grave else "low"
+    findings = sum(len(group.findings) for group in held)
+    heading = f"## **{title}**"
+    count = f"{heading}\n\n{plural(len(held), 'rule')} with {plural(findings, 'finding')}, left out here."
+    left_out = _phase(f"{gravity} counted", number)
+    yield Block("", (heading, count, ""), (left_out, _phase(_LAST_COMPLETE, number)))
+    for position, group in enumerate(held, shown + 1):
+        yield _block(
+            "rule",
+            (*_group(group, position, template), "\n---\n"),
+            (_document(_short(group, position, template)).strip("\n"), _phase(f"{gravity} short", position)),
+            (_one_line(group, position, template), _phase(f"{gravity} on a line", position)),
+            ("", left_out),
+        )
+
+
+def _header(template: TemplateObject, card: ScorecardObject) -> Iterator[str]:
+    yield "# **Failures & Missing Implementation Details**\n"
+    yield f"- **Template:** {code(template['path'])}"
     yield f"- **Verdict:** {template['verdict'].upper()}, {escape(grade_sentence(card))}; {escape(counts(template))}"
     yield f"- **Profile:** {code(template['profile'] or '')} ({escape(template['profile_reason'])})"
     scenario = "" if template["scenario"] == "default" else f", scenario {escape(template['scenario'])}"
@@ -153,20 +277,13 @@ def _template(template: TemplateObject) -> Iterator[str]:
     if template["diagnostics"]:
         yield ""
         yield from _diagnostics(template)
-    number = 0
-    for verdict, severities, title in SECTIONS:
-        held = [group for group in groups(template, verdict) if group.severity in severities]
-        if held:
-            yield f"\n## **{title}**\n"
-        for group in held:
-            number += 1
-            yield from _group(group, number, template)
-            yield "\n---\n"
-    yield from _unknown(template)
-    yield from _positives(template)
-    yield from _scorecard(template, card)
-    yield from _readiness(card["readiness"])
-    yield from _recommendation(template["options"])
+
+
+def _unusable(template: TemplateObject) -> Iterator[str]:
+    yield "# **Failures & Missing Implementation Details**\n"
+    yield f"- **Template:** {code(template['path'])}"
+    yield "\n**Not audited:**\n"
+    yield from _diagnostics(template)
 
 
 def _diagnostics(template: TemplateObject) -> Iterator[str]:
@@ -199,13 +316,31 @@ def _group(group: Group, number: int, template: TemplateObject) -> Iterator[str]
     yield from _references(first["references"])
 
 
+def _short(group: Group, number: int, template: TemplateObject) -> Iterator[str]:
+    """What is wrong, where, and the first remedy."""
+    yield f"### **{number}. {prose(group.rule['title'])}**\n"
+    yield f"**{group.severity.upper()}** · {code(group.rule['id'])}\n"
+    for finding in group.findings:
+        yield from _sentence(finding, template["path"])
+    if group.findings[0]["remedies"] and group.findings[0]["verdict"] == "fail":
+        yield f"- To do: {prose(group.findings[0]['remedies'][0]['title'])}"
+
+
+def _one_line(group: Group, number: int, template: TemplateObject) -> str:
+    places = dict.fromkeys(_where(finding, template["path"]) for finding in group.findings)
+    return f"{number}. {prose(group.rule['title'])} ({code(group.rule['id'])}, {group.severity}): {', '.join(places)}"
+
+
+def _where(finding: FindingObject, path: str) -> str:
+    first = finding["evidence"][0]
+    return f"line {first['line']}" if first["file"] == path else code(place(first))
+
+
 def _sentence(finding: FindingObject, path: str) -> Iterator[str]:
     message, subject = one_line(finding["message"]), one_line(finding["subject"])
     named = "" if subject in message or not finding["logical_id"] else f"{code(subject)}: "
     when = f" (when {escape(finding['when'])})" if finding["when"] else ""
-    first = finding["evidence"][0]
-    where = f"line {first['line']}" if first["file"] == path else code(place(first))
-    yield f"- {named}{escape(message)}{when} ({where})"
+    yield f"- {named}{escape(message)}{when} ({_where(finding, path)})"
     for assumed in finding["assumed"]:
         yield f"  - assumed: {escape(assumed)}"
     if finding["waiver"]:
@@ -260,11 +395,28 @@ def _unknown(template: TemplateObject) -> Iterator[str]:
         yield f"\nNot applicable, nothing of their kind is in the template: {', '.join(beside)}\n"
 
 
+def _unknown_counted(template: TemplateObject) -> Iterator[str]:
+    held = groups(template, "unknown")
+    beside = sum(rule["verdict"] == "n/a" for rule in template["rules"])
+    undecided = sum(len(group.findings) for group in held)
+    yield "\n## **NOT DECIDED**\n"
+    yield f"{plural(undecided, 'finding')} not decided, {plural(beside, 'rule')} not applicable."
+
+
+def _positives_counted(template: TemplateObject) -> Iterator[str]:
+    held = positives(template)
+    subjects = sum(len(positive.findings) for positive in held)
+    yield f"\n## **POSITIVE IMPLEMENTATIONS**\n\n{plural(len(held), 'rule')} held by {plural(subjects, 'finding')}."
+
+
 def _positives(template: TemplateObject) -> Iterator[str]:
+    """What holds, folded: GitHub shows the summary line until a reader opens it."""
     held = positives(template)
     if not held:
         return
     yield "\n## **POSITIVE IMPLEMENTATIONS**\n"
+    subjects = sum(len(positive.findings) for positive in held)
+    yield f"<details>\n<summary>{plural(len(held), 'rule')} held, {plural(subjects, 'proof')}</summary>\n"
     whole = [positive for positive in held if len(positive.findings) == positive.total]
     part = [positive for positive in held if len(positive.findings) < positive.total]
     for title, entries in (("Correctly Implemented", whole), ("Implemented in Part", part)):
@@ -272,6 +424,7 @@ def _positives(template: TemplateObject) -> Iterator[str]:
             yield f"### **{title}:**\n"
             yield from (f"{number}. {_positive(positive)}" for number, positive in enumerate(entries, 1))
             yield ""
+    yield "</details>\n"
 
 
 def _positive(positive: Positive) -> str:
@@ -301,7 +454,15 @@ def _scorecard(template: TemplateObject, card: ScorecardObject) -> Iterator[str]
     yield f"**Gate:** {escape(gate_sentence(template, card))}\n"
 
 
-def _readiness(readiness: ReadinessObject) -> Iterator[str]:
+def _compact(template: TemplateObject, card: ScorecardObject) -> str:
+    """The scorecard on one line, where even the scorecards are too long together."""
+    rows = " · ".join(f"{escape(row['title'])} {score_of(row['score'], row['status'])}" for row in card["categories"])
+    scenario = "" if template["scenario"] == "default" else f" ({escape(template['scenario'])})"
+    grade = f"{template['verdict'].upper()}, {escape(grade_sentence(card))}"
+    return f"**{code(template['path'])}**{scenario}: {grade}; {escape(counts(template))}; {rows}"
+
+
+def _verdict(readiness: ReadinessObject) -> Iterator[str]:
     ready = "Production-Ready" if readiness["production_ready"] else "Not Production-Ready"
     yield f"**Deployment Readiness:** **{ready}**\n"
     general = "; ".join(escape(reason["text"]) for reason in readiness["reasons"] if reason["rule"] is None)
@@ -309,6 +470,10 @@ def _readiness(readiness: ReadinessObject) -> Iterator[str]:
         readiness["deploys"], "Whether the stack will deploy is not decided"
     )
     yield f"- {deploys}{f': {general}' if general else ''}"
+
+
+def _readiness(readiness: ReadinessObject) -> Iterator[str]:
+    yield from _verdict(readiness)
     for title, sentences in (
         ("Features that will not work", readiness["works"]),
         ("Not production-ready because", [reason for reason in readiness["reasons"] if reason["rule"] is not None]),
@@ -341,12 +506,24 @@ def _recommendation(options: Sequence[OptionObject]) -> Iterator[str]:
         yield ""
 
 
+def _options_counted(options: Sequence[OptionObject]) -> Iterator[str]:
+    yield "\n## **RECOMMENDATION**\n"
+    for option in options:
+        chosen = " (recommended)" if option["id"] == RECOMMENDED else ""
+        yield f"- {OPTION_TITLES[option['id']]}{chosen}: {plural(len(option['steps']), 'step')}"
+
+
 # The page of a rule --------------------------------------------------------------------------------------------------
 
 
 def rule_page(rule: Rule, check: Callable[..., object]) -> str:
     """Everything there is to say about a rule."""
-    return _document(_page(rule, check))
+    return _document((*_page(rule, check), *_fixtures(rule), *_sources(rule)))
+
+
+def rule_help(rule: Rule, check: Callable[..., object]) -> str:
+    """The page of a rule without its fixtures, which only the repository has."""
+    return _document((*_page(rule, check), *_sources(rule)))
 
 
 def _page(rule: Rule, check: Callable[..., object]) -> Iterator[str]:
@@ -370,7 +547,9 @@ def _page(rule: Rule, check: Callable[..., object]) -> Iterator[str]:
     if rule.arguments:
         yield f"With the arguments of {code(rule.check)}:\n"
         yield fence("\n".join(_argument(name, value) for name, value in rule.arguments.items()), "yaml")
-    yield from _fixtures(rule)
+
+
+def _sources(rule: Rule) -> Iterator[str]:
     yield "\n## References\n"
     yield from (f"- {_link(link.title, link.url)}" for link in rule.references)
 

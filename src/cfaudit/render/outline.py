@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import NamedTuple
 
 from cfaudit.report import (
@@ -10,6 +11,7 @@ from cfaudit.report import (
     EvidenceObject,
     FindingObject,
     NodeObject,
+    Report,
     RuleObject,
     ScorecardObject,
     TemplateObject,
@@ -37,7 +39,7 @@ GROUPS = {
 }
 
 _UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff"
     "\U000e0000-\U000e007f]"
 )
 
@@ -57,6 +59,14 @@ class Positive(NamedTuple):
     rule: RuleObject
     total: int
     findings: list[FindingObject]
+
+
+class Gap(NamedTuple):
+    """A finding, once for all scenarios of its template that have it, with a key that no other finding has."""
+
+    finding: FindingObject
+    key: str
+    scenarios: tuple[str, ...]
 
 
 def visible(text: str) -> str:
@@ -93,6 +103,41 @@ def _cost(rule: RuleObject, template: TemplateObject, findings: list[FindingObje
         return 0.0
     all_of = sum(other["rule"] == rule["id"] and other["verdict"] == "fail" for other in template["findings"])
     return rule["cost"] if all_of == len(findings) else round(sum(finding["cost"] for finding in findings), 2)
+
+
+def gaps(report: Report) -> list[Gap]:
+    """Every finding of every template, most grave first; what several scenarios have in common is there once."""
+    held: dict[tuple[str, str, str, int, str], Gap] = {}
+    seen: dict[str, int] = {}
+    for template in report["templates"]:
+        for finding in template["findings"]:
+            mark, first = finding["fingerprint"], finding["evidence"][0]
+            same = (mark, finding["verdict"], first["file"], first["line"], finding["message"])
+            if same in held:
+                others = held[same].scenarios
+                held[same] = held[same]._replace(scenarios=tuple(dict.fromkeys((*others, template["scenario"]))))
+            else:
+                seen[mark] = seen.get(mark, 0) + 1
+                key = f"{mark}:{seen[mark]}" if seen[mark] > 1 else mark
+                held[same] = Gap(finding, key, (template["scenario"],))
+    return sorted(held.values(), key=lambda gap: SEVERITIES.index(gap.finding["severity"]))
+
+
+def remark(gap: Gap) -> str:
+    """What a finding says, on one line: its standing, its message, and the conditions under which it is so."""
+    finding, waiver = gap.finding, gap.finding["waiver"]
+    standing = "not decided: " if finding["verdict"] == "unknown" else ""
+    if waiver is not None:
+        until = f" until {waiver['until']}" if waiver["until"] else ""
+        standing = f"waived{until} ({waiver['reason']}): "
+    when = f" (when {finding['when']})" if finding["when"] else ""
+    scenarios = "" if gap.scenarios == ("default",) else f" [{'; '.join(gap.scenarios)}]"
+    return one_line(f"{standing}{finding['message']}{when}{scenarios}")
+
+
+def posix(path: str) -> str:
+    """A path as repositories name it: ``/`` between its parts, no ``./`` before them."""
+    return PurePath(path).as_posix()
 
 
 def positives(template: TemplateObject) -> list[Positive]:
