@@ -11,6 +11,7 @@ from cfaudit.checks import CHECKS
 from cfaudit.evaluate import Case, evaluate
 from cfaudit.facts import Facts
 from cfaudit.finding import Result
+from cfaudit.integrity import diagnose
 from cfaudit.inventory import Match, match
 from cfaudit.load import load
 from cfaudit.model.template import Template, build
@@ -18,6 +19,7 @@ from cfaudit.nodes import Diagnostic, Map, Scalar, Seq, Source, TemplateError, a
 from cfaudit.profile import DOMAIN_THRESHOLD, Config, Profile, load_profile
 from cfaudit.resolve import Scenario, every_scenario, resolve, scenarios
 from cfaudit.rule import Rule, load_rules
+from cfaudit.sources.include import included
 from cfaudit.sources.local import beside
 
 
@@ -60,7 +62,7 @@ class Audit(NamedTuple):
 
 def audit(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None = None) -> Audit:
     """Audit one template. Raises ``TemplateError`` for input that cannot be audited, ``RuleError`` for a bad rule."""
-    source = load(text, path)
+    source = included(load(text, path), beside(path))
     scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
     branches, notes = scenarios(source, scenario)
     return _audit(source, branches, settings, rules, notes)
@@ -70,7 +72,7 @@ def audits(text: str, path: str, settings: Settings, rules: Iterable[Rule] | Non
     """One audit, or one per scenario where ``settings`` ask for every one. Raises as ``audit`` does."""
     if not settings.every_scenario:
         return (audit(text, path, settings, rules),)
-    source = load(text, path)
+    source = included(load(text, path), beside(path))
     scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
     branches, notes = every_scenario(source, scenario)
     return tuple(_audit(source, (branch,), settings, rules, notes) for branch in branches)
@@ -91,7 +93,8 @@ def _audit(
     )
     held = [rule for rule in (rules or load_rules(CHECKS)) if rule.id not in profile.without]
     results = evaluate(cases, held, CHECKS)
-    return Audit(source, profile, reason, settings, cases, results, source.diagnostics + notes)
+    read = templates[0].source
+    return Audit(source, profile, reason, settings, cases, results, read.diagnostics + notes + diagnose(read))
 
 
 def _facts(profile: Profile, matches: Mapping[str, Match | None], settings: Settings) -> Facts:
