@@ -105,10 +105,11 @@ def _walked(node: Node) -> Iterator[_Use]:
     while stack:
         held = stack.pop()
         if isinstance(held, Map):
-            hidden = [name for name in held.entries if name == "Fn::Transform" or name.startswith(LOOP)]
-            stack.extend(member for name, member in held.entries.items() if name not in hidden)
+            for name, member in held.entries.items():
+                if not isinstance(member, Scalar) and name != "Fn::Transform" and not name.startswith(LOOP):
+                    stack.append(member)
         elif isinstance(held, Seq):
-            stack.extend(held.items)
+            stack.extend(item for item in held.items if not isinstance(item, Scalar))
         elif isinstance(held, Call) and held.known and held.name != "Fn::Transform":
             yield from _named(held)
             stack.append(held.argument)
@@ -174,7 +175,7 @@ def _unprocessed(source: Source) -> Iterator[Diagnostic]:
         members = source.root.entries.get(section)
         for name in members.entries if isinstance(members, Map) else ():
             if name.startswith(LOOP) and isinstance(members, Map):
-                message = f"{name} is not expanded: only the transform {TRANSFORM} does so, and Transform lacks it"
+                message = f"{name} is not expanded: only {TRANSFORM} does so, and Transform does not name it"
                 yield Diagnostic("warning", message, members.keys[name])
                 return
 

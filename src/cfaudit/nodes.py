@@ -173,6 +173,11 @@ Value: TypeAlias = "Scalar | Seq[Value] | Map[Value] | Unknown | Absent"
 _HOLES = re.compile(r"\\\$\\\{.*?\\\}")
 
 
+def may_be(open_name: str, name: str) -> bool:
+    """Whether a name with ``${…}`` for what only deploy time knows may come to be another."""
+    return re.fullmatch(_HOLES.sub(".*", re.escape(open_name)), name) is not None
+
+
 class Loop(NamedTuple):
     """A loop over a collection that only deploy time knows; each of ``members`` stands for as many as it then makes.
 
@@ -186,7 +191,7 @@ class Loop(NamedTuple):
 
     def makes(self, name: str) -> bool:
         """Whether one of the members may bear a name at deploy time."""
-        return any(re.fullmatch(_HOLES.sub(".*", re.escape(member)), name) for member in self.members)
+        return any(may_be(member, name) for member in self.members)
 
     def holds(self, span: Span) -> bool:
         """Whether a stretch stands in what the loop repeats."""

@@ -31,6 +31,7 @@ from cfaudit.nodes import (
     Unknown,
     Value,
     as_text,
+    may_be,
     parts_of,
     same_text,
 )
@@ -593,10 +594,11 @@ class _Resolver:
             return Unknown(span, (Reference(head, name.partition(".")[2] or None),))
         return Unknown(span, (self._nameless(name),))
 
-    def _nameless(self, name: str) -> Deferred:
-        """A name the template does not declare; a transform may, and a loop's name may be any."""
+    def _nameless(self, name: str, of: str = "") -> Deferred:
+        """A name, or an attribute ``of`` one, that the template does not declare; a transform or a loop may."""
         if "${" in name and extends(self.source):
-            return Deferred("macro", name)
+            mentions = frozenset(each for each in self._resources if may_be(of or name, each))
+            return Deferred("macro", name, mentions)
         return Deferred("undefined" if may_be_declared(name, self.source) else "missing", name)
 
     def _parameter(self, name: str, span: Span) -> Value:
@@ -629,7 +631,7 @@ class _Resolver:
 
     def _attribute(self, head: str, attribute: str, call: Call) -> Value:
         if head not in self._resources:
-            return Unknown(call.span, (self._nameless(f"{head}.{attribute}"),))
+            return Unknown(call.span, (self._nameless(f"{head}.{attribute}", head),))
         return Unknown(call.span, (Reference(head, attribute),))
 
     def _sub(self, call: Call) -> Value:

@@ -286,7 +286,7 @@ def declared(document: Document) -> dict[str, Resource]:
     """The resources of one resolved document by logical id, in template order."""
     found: dict[str, Resource] = {}
     for logical_id, body in document.resources.entries.items():
-        if isinstance(body, Map):
+        if isinstance(body, Map) and not logical_id.startswith("Fn::"):
             kind = body.entries.get("Type")
             name = kind.text if isinstance(kind, Scalar) else ""
             found[logical_id] = Resource(logical_id, name, body, document.resources.keys[logical_id])
