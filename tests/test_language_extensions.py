@@ -618,6 +618,12 @@ def test_a_bomb_of_loops_is_no_template() -> None:
     many = f"[{', '.join(f'v{number}' for number in range(40))}]"
     with pytest.raises(TemplateError, match="the loops make more than 250,000 values"):
         document(nested(5).replace("[a, b]", many))
+    with pytest.raises(TemplateError, match="the loops make more than 250,000 values"):
+        document(nested(5).replace("{Type: T}", "{}").replace("[a, b]", many))
+    empty = "{Fn::ForEach::A: [I, !Ref P, {Fn::ForEach::B: [J, !Ref P, {}]}]}"
+    long = f"Parameters: {{P: {{Type: CommaDelimitedList, Default: '{','.join('a' * 1_000)}'}}}}\n"
+    with pytest.raises(TemplateError, match="the loops make more than 250,000 values"):
+        document(f"{EXTENDED}{long}Resources: {empty}\n")
 
 
 def test_a_loop_needs_its_transform() -> None:
@@ -696,6 +702,10 @@ MADE_ELSEWHERE = {
     "a macro": "Transform: Own\nResources:\n  A: {Type: T}\nOutputs: {A: {Value: !Ref Anything}}\n",
     "a snippet in a bucket": "Resources:\n  A: {Type: T, DependsOn: B}\n"
     "  Fn::Transform: {Name: AWS::Include, Parameters: {Location: s3://bucket/b.yaml}}\n",
+    "a loop": "Transform: AWS::LanguageExtensions\nParameters: {P: {Type: CommaDelimitedList}}\n"
+    "Conditions: {Fn::ForEach::L: [I, !Ref P, {'Is${I}': !Equals [!Ref I, a]}], Any: !Not [!Condition IsA]}\n"
+    "Resources:\n  A: {Type: T, Condition: IsA, DependsOn: Ba}\n"
+    "  Fn::ForEach::M: [I, !Ref P, {'B${I}': {Type: T, Condition: 'Is${I}'}}]\n",
     "what a macro is given": "Resources:\n  A:\n    Type: T\n"
     "    Properties: {P: {Fn::Transform: {Name: O, Parameters: {P: !Ref Q}}}, R: !Transform {Name: O, Q: !Ref Q}}\n",
 }

@@ -167,6 +167,7 @@ class _Expansion:
             return None
         made: list[tuple[str, Span, Node]] = []
         for item in found.items:
+            self._count(key)
             inner = scope._replace(items={**scope.items, identifier: item}, depth=scope.depth + 1)
             made.extend(self._entries(body, inner))
         if not found.counted:

@@ -48,7 +48,10 @@ def _undeclared(source: Source, conditions: Mapping[str, Node]) -> Iterator[Diag
         if use.name in known or (use.of, use.name) in told:
             continue
         head = use.name.partition(".")[0]
-        hidden = open_ if use.of == "condition" else head in resources or may_be_declared(head, source)
+        if use.of == "condition":
+            hidden = open_ or any(loop.makes(use.name) for loop in source.loops)
+        else:
+            hidden = head in resources or may_be_declared(head, source)
         if not hidden and not ("${" in use.name and extends(source)):
             told.add((use.of, use.name))
             yield Diagnostic("warning", _said(use, known), use.span)
