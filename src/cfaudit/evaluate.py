@@ -12,8 +12,9 @@ from itertools import chain, combinations
 from typing import TypeAlias
 
 from cfaudit.facts import Facts
-from cfaudit.finding import Finding, Outcome, Result
+from cfaudit.finding import Evidence, Finding, Outcome, Result
 from cfaudit.model.template import Template
+from cfaudit.nodes import Loop
 from cfaudit.rule import Rule
 
 Check: TypeAlias = Callable[..., Iterator[Finding]]
@@ -27,7 +28,7 @@ def evaluate(cases: Sequence[Case], rules: Iterable[Rule], checks: Mapping[str, 
 
 def _result(cases: Sequence[Case], rule: Rule, check: Check) -> Result:
     try:
-        found = [tuple(check(template, facts, **rule.arguments)) for template, facts in cases]
+        found = [_answers(template, facts, rule, check) for template, facts in cases]
     except Exception as error:  # the one place that must survive a defect of ours: it becomes ERROR, and exit 3
         import traceback
 
@@ -36,6 +37,49 @@ def _result(cases: Sequence[Case], rule: Rule, check: Check) -> Result:
         return Result(rule, (), f"{type(error).__name__}: {error} ({place})")
     findings = found[0] if len(found) == 1 else _merged([case[0] for case in cases], found)
     return Result(rule, tuple(sorted(findings, key=_order)))
+
+
+def _answers(template: Template, facts: Facts, rule: Rule, check: Check) -> tuple[Finding, ...]:
+    """What a check says of one case, as far as it stands whatever transforms and loops write."""
+    found = tuple(check(template, facts, **rule.arguments))
+    if template.document.rewritten:
+        found = _agreed(found, tuple(check(template.as_written, facts, **rule.arguments)))
+    loops = template.source.loops
+    return tuple(_uncounted(finding, loops) for finding in found) if loops else found
+
+
+def _agreed(open_: tuple[Finding, ...], written: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Findings that hold both where every key that is not written may be added, and where none is; else unknown."""
+    answers: dict[_Place, tuple[list[Finding], list[Finding]]] = {}
+    for index, findings in enumerate((open_, written)):
+        for finding in findings:
+            answers.setdefault((finding.subject, finding.property_path), ([], []))[index].append(finding)
+    agreed: list[Finding] = []
+    for some, plain in answers.values():
+        if {finding.outcome for finding in some} == {finding.outcome for finding in plain}:
+            agreed += some
+        else:
+            agreed += [_doubted(finding) for finding in plain or some]
+    return tuple(agreed)
+
+
+def _doubted(finding: Finding) -> Finding:
+    if finding.outcome is Outcome.UNKNOWN:
+        return finding
+    message = f"{finding.message}, unless a transform changes that"
+    return replace(finding, outcome=Outcome.UNKNOWN, message=message)
+
+
+def _uncounted(finding: Finding, loops: tuple[Loop, ...]) -> Finding:
+    for loop in loops:
+        inside = [loop.holds(evidence.span) for evidence in finding.evidence]
+        about = finding.logical_id in loop.members or finding.subject in loop.members
+        rests = about or (any(inside) if finding.outcome is Outcome.PASS else all(inside))
+        if rests and finding.outcome is not Outcome.UNKNOWN:
+            message = f"{finding.message}, if {loop.name} makes any: only deploy time knows what it repeats"
+            evidence = (*finding.evidence, Evidence(loop.span, "its collection is only known at deploy time"))
+            return replace(finding, outcome=Outcome.UNKNOWN, message=message, evidence=evidence)
+    return finding
 
 
 def _order(finding: Finding) -> tuple[int, int, int, str, str]:

@@ -64,8 +64,8 @@ class Evidence(NamedTuple):
 class Waiver(NamedTuple):
     """Somebody's word that the findings of some rules are accepted, why, and through which day (None: for good).
 
-    It covers the findings of one resource where ``resource`` is set, those whose primary evidence starts on one line
-    where ``line`` is, of templates whose path from the configuration's folder matches ``template`` where that is set,
+    It covers the findings of some resources where ``resources`` names them, those whose primary evidence starts on one
+    line where ``line`` is, of templates whose path from the configuration matches ``template`` where that is set,
     and otherwise of the whole template. ``span`` is where it stands.
     """
 
@@ -73,7 +73,7 @@ class Waiver(NamedTuple):
     reason: str
     until: date | None
     span: Span
-    resource: str | None = None
+    resources: tuple[str, ...] = ()
     line: int | None = None
     template: str | None = None
 

@@ -199,4 +199,4 @@ def unneeded(outcomes: Iterable[Outcome]) -> list[Waiver]:
     for outcome in outcomes:
         used |= outcome.used
         standing |= dict.fromkeys(sorted(outcome.standing, key=lambda waiver: waiver.span))
-    return [waiver for waiver in standing if waiver not in used and waiver.resource is None]
+    return [waiver for waiver in standing if waiver not in used and not waiver.resources]

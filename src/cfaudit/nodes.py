@@ -6,6 +6,7 @@ Both are immutable and know where in the text they stand.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
@@ -185,15 +186,48 @@ Node: TypeAlias = "Scalar | Seq[Node] | Map[Node] | Call"
 Value: TypeAlias = "Scalar | Seq[Value] | Map[Value] | Unknown | Absent"
 
 
+_HOLES = re.compile(r"\\\$\\\{.*?\\\}")
+
+
+def may_be(open_name: str, name: str) -> bool:
+    """Whether a name with ``${…}`` for what only deploy time knows may come to be another."""
+    return re.fullmatch(_HOLES.sub(".*", re.escape(open_name)), name) is not None
+
+
+class Loop(NamedTuple):
+    """A loop over a collection that only deploy time knows; each of ``members`` stands for as many as it then makes.
+
+    ``span`` is its key, ``body`` what it repeats. A loop among the properties of a resource has no members of its own.
+    """
+
+    name: str
+    span: Span
+    body: Span
+    members: frozenset[str]
+
+    def makes(self, name: str) -> bool:
+        """Whether one of the members may bear a name at deploy time."""
+        return any(may_be(member, name) for member in self.members)
+
+    def holds(self, span: Span) -> bool:
+        """Whether a stretch stands in what the loop repeats."""
+        start = (self.body.file, self.body.line, self.body.column)
+        return start <= span[:3] <= (self.body.file, self.body.end_line, self.body.end_column)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One input as read: ``path`` as given, its text split into lines, and the node at its root."""
+    """One input as read: ``path`` as given, its text split into lines, and the node at its root.
+
+    ``loops`` are those of an expanded template whose members nobody can count.
+    """
 
     path: str
     lines: tuple[str, ...]
     root: Map[Node]
     format: Literal["yaml", "json"]
     diagnostics: tuple[Diagnostic, ...] = ()
+    loops: tuple[Loop, ...] = ()
 
 
 def strings(value: Value) -> Iterator[Scalar | Unknown]:

@@ -12,6 +12,7 @@ from cfaudit.config import Config
 from cfaudit.evaluate import Case, evaluate
 from cfaudit.facts import Facts
 from cfaudit.finding import Result, Severity, Waiver
+from cfaudit.integrity import diagnose
 from cfaudit.inventory import Match, match
 from cfaudit.load import load
 from cfaudit.model.template import Template, build
@@ -19,6 +20,7 @@ from cfaudit.nodes import Diagnostic, Map, Scalar, Seq, Source, TemplateError, a
 from cfaudit.profile import AUTO, DOMAIN_THRESHOLD, Profile, load_profile
 from cfaudit.resolve import Scenario, every_scenario, resolve, scenarios
 from cfaudit.rule import Rule, load_rules
+from cfaudit.sources.include import included
 from cfaudit.sources.local import beside
 from cfaudit.validity import Validity
 from cfaudit.waive import Catalogue, Waived, waive
@@ -73,7 +75,7 @@ class Audit(NamedTuple):
 
 def audit(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None = None) -> Audit:
     """Audit one template. Raises ``TemplateError`` for input that cannot be audited, ``RuleError`` for a bad rule."""
-    source = load(text, path)
+    source = included(load(text, path), beside(path))
     scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
     branches, notes = scenarios(source, scenario)
     return _audit(source, branches, settings, rules, notes)
@@ -83,7 +85,7 @@ def audits(text: str, path: str, settings: Settings, rules: Iterable[Rule] | Non
     """One audit, or one per scenario where ``settings`` ask for every one. Raises as ``audit`` does."""
     if not settings.every_scenario:
         return (audit(text, path, settings, rules),)
-    source = load(text, path)
+    source = included(load(text, path), beside(path))
     scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
     branches, notes = every_scenario(source, scenario)
     return tuple(_audit(source, (branch,), settings, rules, notes) for branch in branches)
@@ -105,9 +107,10 @@ def _audit(
     known = tuple(rules or load_rules(CHECKS))
     grades = {**profile.grades, **settings.config.grades}
     results = _regraded(evaluate(cases, _asked(known, profile, settings, grades), CHECKS), grades)
-    waived = _waived(results, source, templates, settings, known)
-    diagnostics = (*source.diagnostics, *notes, *_left_out(settings.config), *waived.diagnostics)
-    return Audit(source, profile, reason, settings, cases, waived.results, diagnostics, waived.used)
+    waived = _waived(results, templates[0].source, templates, settings, known)
+    read = templates[0].source
+    said = (*read.diagnostics, *notes, *diagnose(read), *_left_out(settings.config), *waived.diagnostics)
+    return Audit(source, profile, reason, settings, cases, waived.results, said, waived.used)
 
 
 def _asked(

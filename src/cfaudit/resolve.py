@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import NamedTuple, TypeAlias, TypeGuard
 
+from cfaudit.expand import LOOP, TRANSFORM, expand, extends
 from cfaudit.nodes import (
     Absent,
     Call,
@@ -30,6 +31,7 @@ from cfaudit.nodes import (
     Unknown,
     Value,
     as_text,
+    may_be,
     parts_of,
     same_text,
     spelled,
@@ -39,6 +41,8 @@ MAX_ASSIGNMENTS = 512
 MAX_DECISIONS = 100_000
 MAX_SCENARIOS = 16
 MAX_CONDITION_DEPTH = 100
+
+SAM = "AWS::Serverless-2016-10-31"
 
 PSEUDO_PARAMETERS = frozenset(
     {
@@ -51,6 +55,21 @@ PSEUDO_PARAMETERS = frozenset(
         "AWS::URLSuffix",
     }
 )
+
+# CloudFormation's own transforms whose effect is known: SAM's resources are read as they are written, loops are
+# expanded, a blue/green deployment changes what an update does, and the rotation of secrets adds nested stacks.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/transform-reference.html
+_KNOWN_TRANSFORMS = frozenset(
+    {
+        SAM,
+        TRANSFORM,
+        "AWS::CodeDeployBlueGreen",
+        "AWS::SecretsManager-2020-07-23",
+        "AWS::SecretsManager-2024-09-16",
+    }
+)
+
+_SAM_MAKES = ("Serverless", "CodeDeployServiceRole", "ApiGatewayDomainName", "RecordSetGroup")
 
 _HOLE = re.compile(r"\$\{(!?)([^{}]*)\}")
 _DYNAMIC = re.compile(r"\{\{resolve:|\}\}")
@@ -76,8 +95,9 @@ class Scenario:
 class Document(NamedTuple):
     """A template under one scenario: every section resolved, inactive resources and outputs left out.
 
-    ``inactive`` names the resources whose condition is false here; ``macros`` names the transforms whose effect the
-    template's text does not show.
+    ``inactive`` names the resources whose condition is false here; ``macros`` names the transforms that may add
+    anything; ``rewritten`` says whether a transform or a loop may write into what is there: a key ``Fn::Transform`` or
+    ``Fn::ForEach::…`` stands in each map that may have more members than it shows.
     """
 
     source: Source
@@ -90,9 +110,15 @@ class Document(NamedTuple):
     inactive: frozenset[str]
     macros: tuple[Deferred, ...]
     globals: Map[Value]
+    rewritten: bool = False
 
 
 Scenarios: TypeAlias = tuple[tuple[Scenario, ...], tuple[Diagnostic, ...]]
+
+
+def expanded(source: Source, scenario: Scenario) -> Source:
+    """The template without the loops of AWS::LanguageExtensions, as far as the scenario decides what they repeat."""
+    return expand(source, _Resolver(source, scenario).value) if extends(source) else source
 
 
 def scenarios(source: Source, scenario: Scenario) -> Scenarios:
@@ -113,10 +139,14 @@ def every_scenario(source: Source, scenario: Scenario) -> Scenarios:
 
 
 def _enumerated(source: Source, scenario: Scenario, asked: Scenario) -> Scenarios:
+    said, source = source, expanded(source, scenario)
     conditions = source.root.entries.get("Conditions")
     if not isinstance(conditions, Map):
         return (scenario,), ()
     names = _used_conditions(source, conditions)
+    if said is not source:
+        used = {*names, *_used_conditions(said, conditions)}
+        names = tuple(name for name in conditions.entries if name in used)
     base = _Conditions(source, conditions, asked, {})
     if None not in [base.decide(name) for name in names]:
         return (replace(scenario, conditions=base.vector()),), ()
@@ -162,7 +192,29 @@ def _when(conditions: Mapping[str, bool], names: Iterable[str]) -> str:
 
 def resolve(source: Source, scenario: Scenario) -> Document:
     """What every section of a template means under a scenario that decides its conditions (see ``scenarios``)."""
-    return _Resolver(source, scenario).document()
+    return _Resolver(expanded(source, scenario), scenario).document()
+
+
+def as_written(document: Document) -> Document:
+    """The document as if no transform and no loop wrote into what is there."""
+    resources, outputs = _bare(document.resources), _bare(document.outputs)
+    return document._replace(resources=resources, outputs=outputs, rewritten=False)
+
+
+def _bare(map_: Map[Value]) -> Map[Value]:
+    names = [name for name in map_.keys if name != "Fn::Transform" and not name.startswith(LOOP)]
+    entries = {name: _bared(map_.entries[name]) for name in names if name in map_.entries}
+    return Map(entries, {name: map_.keys[name] for name in names}, map_.span)
+
+
+def _bared(value: Value) -> Value:
+    match value:
+        case Map():
+            return _bare(value)
+        case Seq(items, span):
+            return Seq(tuple(_bared(item) for item in items), span)
+        case _:
+            return value
 
 
 def meaning(node: Node, source: Source, scenario: Scenario) -> Value:
@@ -341,6 +393,80 @@ class _Conditions:
         return None if chosen is None else chosen == "true"
 
 
+# Transforms ----------------------------------------------------------------------------------------------------------
+
+
+def macros(source: Source) -> Iterator[Deferred]:
+    """The transforms that may add anything to the template: of the whole, or beside its resources."""
+    root = source.root.entries
+    for node in _listed(source.root):
+        match node:
+            case Scalar(name) if name not in _KNOWN_TRANSFORMS:
+                yield Deferred("macro", name)
+            case Map(entries):
+                name_node = entries.get("Name")
+                yield Deferred("macro", name_node.text if isinstance(name_node, Scalar) else "a macro")
+            case Call(name):
+                yield Deferred("macro", name)
+    if "Fn::Transform" in root or isinstance(root.get("Resources"), Call):
+        yield Deferred("macro", "Fn::Transform")
+    for name, member in _members(root.get("Resources")).items():
+        if name.startswith("Fn::") or isinstance(member, Call):
+            yield Deferred("macro", member.name if isinstance(member, Call) else name)
+
+
+def _listed(root: Map[Node]) -> tuple[Node | None, ...]:
+    """The template's transforms."""
+    listed = root.entries.get("Transform")
+    return listed.items if isinstance(listed, Seq) else (listed,)
+
+
+def may_be_declared(name: str, source: Source) -> bool:
+    """Whether something that the text does not show may bear a name: what a macro, SAM, a module or a loop makes."""
+    if any(loop.makes(name) for loop in source.loops) or next(macros(source), None):
+        return True
+    parameters = source.root.entries.get("Parameters")
+    if isinstance(parameters, Call) or (isinstance(parameters, Map) and "Fn::Transform" in parameters.entries):
+        return True
+    made = _makers(source)
+    return bool(made) and name.startswith(made)
+
+
+def _makers(source: Source) -> tuple[str, ...]:
+    """How the logical ids begin of what SAM and modules make.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-generated-resources.html
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/module-ref-resources.html
+    """
+    kinds = ((name, _type(body)) for name, body in _members(source.root.entries.get("Resources")).items())
+    made = tuple(name for name, kind in kinds if kind.startswith("AWS::Serverless::") or is_module(kind))
+    sam = any(isinstance(node, Scalar) and node.text == SAM for node in _listed(source.root))
+    return (*made, *_SAM_MAKES) if sam else made
+
+
+def _type(body: Node) -> str:
+    return _text(body.entries.get("Type")) if isinstance(body, Map) else ""
+
+
+def rewriting(root: Map[Node]) -> Iterator[tuple[str, Span]]:
+    """The macros that get the whole template and may write anything, and where they are named."""
+    for node in (*_listed(root), root.entries.get("Fn::Transform")):
+        if node is not None and _rewrites(node):
+            named = node.entries.get("Name") if isinstance(node, Map) else node
+            yield named.text if isinstance(named, Scalar) else "in Transform", node.span
+
+
+def _rewrites(transform: Node | None) -> bool:
+    """Whether a transform may change what is written beside it; AWS::Include only adds."""
+    match transform:
+        case None:
+            return False
+        case Scalar(name) | Map({"Name": Scalar(name)}):
+            return name not in _KNOWN_TRANSFORMS and name != "AWS::Include"
+        case _:
+            return True
+
+
 # Values --------------------------------------------------------------------------------------------------------------
 
 
@@ -352,6 +478,7 @@ class _Resolver:
         self._parameters = _members(root.get("Parameters"))
         self._mappings = _members(root.get("Mappings"))
         self._resources = _members(root.get("Resources"))
+        self._rewritten = self._found_transform = False
         self._functions: dict[str, Callable[[Call], Value]] = {
             "Ref": self._ref,
             "Fn::GetAtt": self._getatt,
@@ -369,7 +496,6 @@ class _Resolver:
 
     def document(self) -> Document:
         root = self.source.root
-        macros = tuple(self._macros())
         resources, inactive = self._conditional("Resources")
         outputs, _ = self._conditional("Outputs")
         missing = Absent(next(iter(root.keys.values()), root.span))
@@ -383,8 +509,9 @@ class _Resolver:
             outputs=outputs,
             metadata=self._section("Metadata"),
             inactive=inactive,
-            macros=macros,
+            macros=tuple(macros(self.source)),
             globals=self._section("Globals"),
+            rewritten=self._found_transform or bool(self.source.loops),
         )
 
     def _section(self, name: str) -> Map[Value]:
@@ -398,30 +525,15 @@ class _Resolver:
             return Map({}, {}, self.source.root.keys.get(section, self.source.root.span)), frozenset()
         entries: dict[str, Value] = {}
         inactive: set[str] = set()
+        self._rewritten = any(rewriting(self.source.root)) or _rewrites(node.entries.get("Fn::Transform"))
         for name, member in node.entries.items():
             condition = member.entries.get("Condition") if isinstance(member, Map) else None
             if isinstance(condition, Scalar) and self.scenario.conditions.get(condition.text) is False:
                 inactive.add(name)
             else:
                 entries[name] = self.value(member)
+        self._rewritten = False
         return Map(entries, {name: node.keys[name] for name in entries}, node.span), frozenset(inactive)
-
-    def _macros(self) -> Iterator[Deferred]:
-        transform = self.source.root.entries.get("Transform")
-        for node in transform.items if isinstance(transform, Seq) else (transform,):
-            match node:
-                case Scalar(name) if name not in ("AWS::Serverless-2016-10-31", "AWS::LanguageExtensions"):
-                    yield Deferred("macro", name)
-                case Map(entries):
-                    name_node = entries.get("Name")
-                    yield Deferred("macro", name_node.text if isinstance(name_node, Scalar) else "a macro")
-                case Call(name):
-                    yield Deferred("macro", name)
-        if "Fn::Transform" in self.source.root.entries or isinstance(self.source.root.entries.get("Resources"), Call):
-            yield Deferred("macro", "Fn::Transform")
-        for name, member in self._resources.items():
-            if name.startswith("Fn::") or isinstance(member, Call):
-                yield Deferred("macro", member.name if isinstance(member, Call) else name)
 
     def value(self, node: Node) -> Value:
         """What one node means. A list loses its absent members; a map keeps their keys, not their entries."""
@@ -431,6 +543,8 @@ class _Resolver:
                     return _concatenation((text,), span)
                 return node if kind != "bool" else Scalar(as_text(node), span, kind)
             case Map(entries, keys, span):
+                if self._rewritten or "Fn::Transform" in entries:
+                    return self._transformed(node)
                 resolved = [(name, self.value(member)) for name, member in entries.items()]
                 return Map({name: value for name, value in resolved if not isinstance(value, Absent)}, keys, span)
             case Seq(items, span):
@@ -439,6 +553,19 @@ class _Resolver:
             case Call(name):
                 function = self._functions.get(name)
                 return function(node) if function else self._opaque(node)
+
+    def _transformed(self, node: Map[Node]) -> Map[Value]:
+        """A map that a macro may add keys to: one in it or around it; AWS::Include touches nothing below its siblings.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-macros-author.html#template-macros-scope
+        """
+        self._found_transform = True
+        around = self._rewritten
+        self._rewritten = around or _rewrites(node.entries.get("Fn::Transform"))
+        resolved = [(name, self.value(member)) for name, member in node.entries.items()]
+        self._rewritten = around
+        entries = {name: value for name, value in resolved if not isinstance(value, Absent)}
+        return Map(entries, {"Fn::Transform": node.span, **node.keys}, node.span)
 
     def _opaque(self, call: Call) -> Unknown:
         """A function whose value only deploy time knows; it keeps what it mentions."""
@@ -468,17 +595,12 @@ class _Resolver:
             return Unknown(span, (Reference(head, name.partition(".")[2] or None),))
         return Unknown(span, (self._nameless(name),))
 
-    def _nameless(self, name: str) -> Deferred:
-        """A name the template does not declare; a transform or a module may.
-
-        https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/module-ref-resources.html
-        """
-        open_ = "Transform" in self.source.root.entries or name.startswith(self._modules())
-        return Deferred("undefined" if open_ else "missing", name)
-
-    def _modules(self) -> tuple[str, ...]:
-        members = self._resources.items()
-        return tuple(name for name, body in members if is_module(_text(_members(body).get("Type"))))
+    def _nameless(self, name: str, of: str = "") -> Deferred:
+        """A name, or an attribute ``of`` one, that the template does not declare; a transform or a loop may."""
+        if "${" in name and extends(self.source):
+            mentions = frozenset(each for each in self._resources if may_be(of or name, each))
+            return Deferred("macro", name, mentions)
+        return Deferred("undefined" if may_be_declared(name, self.source) else "missing", name)
 
     def _parameter(self, name: str, span: Span) -> Value:
         definition = self._parameters[name]
@@ -502,15 +624,15 @@ class _Resolver:
             case Scalar(text) if "." in text:
                 head, _, attribute = text.partition(".")
                 return self._attribute(head, attribute, call)
-            case Seq((Scalar(head), attribute_node)):
-                value = self.value(attribute_node)
-                return self._attribute(head, value.text, call) if isinstance(value, Scalar) else self._opaque(call)
-            case _:
-                return self._opaque(call)
+            case Seq((head_node, attribute_node)):
+                named, value = self.value(head_node), self.value(attribute_node)
+                if isinstance(named, Scalar) and isinstance(value, Scalar):
+                    return self._attribute(named.text, value.text, call)
+        return self._opaque(call)
 
     def _attribute(self, head: str, attribute: str, call: Call) -> Value:
         if head not in self._resources:
-            return Unknown(call.span, (self._nameless(f"{head}.{attribute}"),))
+            return Unknown(call.span, (self._nameless(f"{head}.{attribute}", head),))
         return Unknown(call.span, (Reference(head, attribute),))
 
     def _sub(self, call: Call) -> Value:
@@ -639,6 +761,11 @@ def is_module(type_: str) -> bool:
     return type_.endswith("::MODULE")
 
 
+def holes(text: str) -> tuple[str, ...]:
+    """The names that a text of Fn::Sub takes the place of."""
+    return tuple(match[2].strip() for match in _HOLE.finditer(text) if not match[1])
+
+
 def _members(node: Node | None) -> Mapping[str, Node]:
     return node.entries if isinstance(node, Map) else {}
 
@@ -741,7 +868,7 @@ def _mentioned(node: Node, resources: Mapping[str, Node]) -> Iterator[str]:
             texts = argument.items if isinstance(argument, Seq) else (argument,)
             for item in texts:
                 if isinstance(item, Scalar):
-                    names = (match[2].split(".", 1)[0] for match in _HOLE.finditer(item.text) if not match[1])
+                    names = (name.split(".", 1)[0] for name in holes(item.text))
                     yield from (name for name in names if name in resources)
                 else:
                     yield from _mentioned(item, resources)

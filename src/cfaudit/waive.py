@@ -73,7 +73,7 @@ def waive(
         notes += judge.notes(waiver, evaluated)
     declared = {name for template in templates for name in template.resources}
     for waiver in configured:
-        if waiver.resource in declared or judge.stopped(waiver):
+        if declared.intersection(waiver.resources) or judge.stopped(waiver):
             notes += judge.notes(waiver, evaluated)
     return Waived(waived, tuple(notes), frozenset(waiver for waiver in configured if waiver in judge.used))
 
@@ -128,8 +128,8 @@ class _Judge:
 
 def covers(waiver: Waiver, finding: Finding) -> bool:
     """Whether a finding is where a waiver speaks of."""
-    if waiver.resource is not None:
-        return waiver.resource in (finding.logical_id, finding.subject)
+    if waiver.resources:
+        return finding.logical_id in waiver.resources or finding.subject in waiver.resources
     if waiver.line is not None:
         span = finding.evidence[0].span
         return (span.file, span.line) == (waiver.span.file, waiver.line)
@@ -160,7 +160,7 @@ def waiver_of(fields: Fields, more: tuple[str, ...] = ()) -> Waiver:
         " ".join(texts["reason"].split()),
         until,
         fields.span,
-        resource=texts.get("resource"),
+        resources=(texts["resource"],) if "resource" in texts else (),
         template=texts.get("template"),
     )
 
@@ -205,7 +205,7 @@ def _of_metadata(metadata: Map[Value], resource: str | None, found: list[Waiver]
         except TemplateError as error:
             notes.append(Diagnostic("warning", f"{error}; it does not work", error.span, error.hint))
             continue
-        found.append(waiver._replace(resource=resource))
+        found.append(waiver._replace(resources=(resource,) if resource else ()))
 
 
 _COMMENT = re.compile(r"(?:^|\s)(#\s*cfaudit:\s*(\w*)\s*(?:\[([^\]]*)\])?(.*))$")
@@ -223,7 +223,9 @@ def _of_comments(
     ]
     if not commented:
         return
-    names = {resource.span.line: resource.logical_id for resource in resources.values()}
+    names: dict[int, tuple[str, ...]] = {}
+    for resource in resources.values():
+        names[resource.span.line] = (*names.get(resource.span.line, ()), resource.logical_id)
     quoted = list(_quoted(source))
     left_out = list(_left_out(source, resources))
     for number, comment in commented:
@@ -237,8 +239,8 @@ def _of_comments(
             continue
         alone = not comment.string[: comment.start(1)].strip()
         target = _next_line(source.lines, number) if alone else number
-        resource = names.get(target)
-        found.append(waiver._replace(resource=resource, line=None if resource else target))
+        named = names.get(target, ())
+        found.append(waiver._replace(resources=named, line=None if named else target))
 
 
 def _of_comment(comment: re.Match[str], span: Span) -> Waiver:

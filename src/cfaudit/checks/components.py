@@ -38,8 +38,9 @@ def _judged(template: Template, facts: Facts, component: Component) -> Finding:
         message = f"{component.title} is declared in another stack: {external.reason}"
         return Finding(Outcome.PASS, component.id, message, evidence, severity=component.severity)
     outcome, message = Outcome.FAIL, f"{component.title} is missing; required: {component.requirement.rstrip('.')}"
-    if template.macros:
-        outcome, message = Outcome.UNKNOWN, f"{component.title} is not declared, but {_macro(template)} may add it"
+    maker = _macro(template) or template.looped(component.types)
+    if maker:
+        outcome, message = Outcome.UNKNOWN, f"{component.title} is not declared, but {maker} may add it"
     return Finding(
         outcome,
         component.id,

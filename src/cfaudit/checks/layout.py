@@ -8,8 +8,9 @@ from itertools import pairwise
 
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome
+from cfaudit.model.declarations import Resource
 from cfaudit.model.template import Template
-from cfaudit.nodes import Call, Map, Node, Scalar, Seq, Span, Value
+from cfaudit.nodes import Absent, Call, Map, Node, Scalar, Seq, Span, Value
 
 _GROWING = tuple(f"AWS::Serverless::{name}" for name in ("Api", "Application", "Function", "HttpApi", "StateMachine"))
 
@@ -18,17 +19,24 @@ def resource_count(template: Template, facts: Facts, *, least: int, most: int) -
     """The template must declare as many resources as the requirement says.
 
     Counted are the resources that one combination of conditions deploys. A number outside of the range is told and
-    changes no score. Where a macro or SAM adds resources the number is unknown.
+    changes no score. Where a macro, SAM or a loop adds resources the number is unknown.
     """
     count = len(template.resources)
     asked = f"the requirement asks for {least} to {most}"
-    if template.macros or any(resource.type in _GROWING for resource in template.resources.values()):
+    grows = any(_grows(resource) for resource in template.resources.values())
+    if template.macros or grows or template.looped(resource.type for resource in template.resources.values()):
         outcome, message = Outcome.UNKNOWN, f"the template declares {count} resources before its transforms; {asked}"
     elif least <= count <= most:
         outcome, message = Outcome.PASS, f"the template declares {count} resources, and {asked}"
     else:
         outcome, message = Outcome.FAIL, f"the template declares {count} resources; {asked}"
     yield Finding(outcome, "template", message, (Evidence(template.span, message),))
+
+
+def _grows(resource: Resource) -> bool:
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/transform-aws-secretsmanager.html"""
+    rotated = resource.type == "AWS::SecretsManager::RotationSchedule"
+    return resource.type in _GROWING or (rotated and not isinstance(resource.at("HostedRotationLambda"), Absent))
 
 
 _COMMENT = re.compile(r"(?:^|\s)#")
@@ -44,7 +52,7 @@ def commented(template: Template, facts: Facts, *, lines: int, stretch: int) -> 
     source = template.source
     if source.format != "yaml" or len(source.lines) <= lines or _is_generated(template):
         return
-    inside = frozenset(_text_lines(source.root))
+    inside = frozenset(_text_lines(source.root, source.path))
     marks = [number for number, line in enumerate(source.lines, 1) if number not in inside and _COMMENT.search(line)]
     ends = [0, *marks, len(source.lines) + 1]
     first, last = max(pairwise(ends), key=lambda pair: pair[1] - pair[0])
@@ -85,17 +93,17 @@ def _has_path(metadata: Value) -> bool:
     return isinstance(metadata, Map) and "aws:cdk:path" in metadata.entries
 
 
-def _text_lines(node: Node) -> Iterator[int]:
-    """The lines that belong to texts of more than two lines, the first aside."""
+def _text_lines(node: Node, path: str) -> Iterator[int]:
+    """The lines of a file that belong to texts of more than two lines, the first aside."""
     match node:
         case Scalar(_, span):
-            if span.end_line > span.line + 1:
+            if span.end_line > span.line + 1 and span.file == path:
                 yield from range(span.line + 1, span.end_line + 1)
         case Seq(items):
             for item in items:
-                yield from _text_lines(item)
+                yield from _text_lines(item, path)
         case Map(entries):
             for member in entries.values():
-                yield from _text_lines(member)
+                yield from _text_lines(member, path)
         case Call(_, argument):
-            yield from _text_lines(argument)
+            yield from _text_lines(argument, path)

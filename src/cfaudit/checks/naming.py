@@ -236,7 +236,7 @@ def unfixed_names(template: Template, facts: Facts) -> Iterator[Finding]:
 
 def _judged_name(template: Template, resource: Resource, policy: Value, path: str) -> Finding:
     value = resource.at(path)
-    place = resource.body.keys["DeletionPolicy"].to(policy.span)
+    place = resource.where_attribute("DeletionPolicy")
     more = () if isinstance(value, Absent) else (Evidence(resource.where(path), "the name that it has each time"),)
     fixed = _is_fixed(template, value)
     if fixed and isinstance(policy, Scalar):

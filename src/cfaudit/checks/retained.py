@@ -76,9 +76,8 @@ def _stays(resource: Resource, attributes: tuple[str, ...], policies: tuple[str,
 def _place(resource: Resource) -> Span:
     """The text of what decides whether a resource stays, or its logical id."""
     for name in ("DeletionPolicy", "UpdateReplacePolicy"):
-        value = resource.attribute(name)
-        if not isinstance(value, Absent):
-            return resource.body.keys[name].to(value.span)
+        if not isinstance(resource.attribute(name), Absent):
+            return resource.where_attribute(name)
     return resource.span
 
 

@@ -65,7 +65,7 @@ def _rows(held: Config) -> Iterator[tuple[str, str, str]]:
         )
     for waiver in held.waivers:
         until = f" until {waiver.until}" if waiver.until else ""
-        where = waiver.resource or waiver.template or "everywhere"
+        where = ", ".join(waiver.resources) or waiver.template or "everywhere"
         yield f"waivers.{waiver.rules[0]}", f"{where}: {waiver.reason}{until}", waiver.span.point()
 
 

@@ -45,10 +45,11 @@ class Resource(NamedTuple):
 
     def where(self, path: str) -> Span:
         """The text of a property, key and value; for one that is absent the key of the nearest thing that is there."""
-        value, key = self._walk("Properties", path)
-        if isinstance(value, Absent):
-            return value.span
-        return key.to(value.span) if (key.line, key.column) <= (value.span.line, value.span.column) else value.span
+        return _stretch(*self._walk("Properties", path))
+
+    def where_attribute(self, name: str) -> Span:
+        """The text of a resource attribute, as ``where`` says that of a property."""
+        return _stretch(*descend(self.body, self.span, [name]))
 
     def each(self, path: str) -> Iterator[tuple[str, Value]]:
         """Every value a path with ``*`` for list members (or map members) leads to, with its concrete path.
@@ -77,11 +78,17 @@ class Resource(NamedTuple):
         return descend(properties, self.span, path.split("."))
 
 
+def _stretch(value: Value, key: Span) -> Span:
+    if isinstance(value, Absent):
+        return value.span
+    return key.to(value.span) if (key.line, key.column) <= (value.span.line, value.span.column) else value.span
+
+
 def _unwritten(map_: Map[Value], name: str, anchor: Span) -> Value:
     """What a key that is not among the entries means: absent, or unknown where a macro may add keys."""
     for key, span in map_.keys.items():
         if key == "Fn::Transform" or key.startswith("Fn::ForEach::"):
-            return Unknown(span, (Deferred("macro", key),))
+            return Unknown(anchor if span == map_.span else span, (Deferred("macro", key),))
     return Absent(map_.keys.get(name, anchor))
 
 
@@ -161,6 +168,14 @@ class Declarations:
             if not resource.type or is_module(resource.type)
         )
         return self.document.macros + unseen
+
+    def looped(self, types: Iterable[str]) -> str | None:
+        """The first loop that makes resources of any of the types in a number that only deploy time knows."""
+        asked = {name.partition("#")[0] for name in types}
+        for loop in self.source.loops:
+            if any(name in self.resources and self.resources[name].type in asked for name in loop.members):
+                return loop.name
+        return None
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
@@ -308,7 +323,7 @@ def declared(document: Document) -> dict[str, Resource]:
     """The resources of one resolved document by logical id, in template order."""
     found: dict[str, Resource] = {}
     for logical_id, body in document.resources.entries.items():
-        if isinstance(body, Map):
+        if isinstance(body, Map) and not logical_id.startswith("Fn::"):
             kind = body.entries.get("Type")
             name = kind.text if isinstance(kind, Scalar) else ""
             found[logical_id] = Resource(logical_id, name, body, document.resources.keys[logical_id])

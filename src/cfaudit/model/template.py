@@ -18,12 +18,17 @@ from cfaudit.model.logs import LogDestination, log_destinations
 from cfaudit.model.wires import Wiring
 from cfaudit.model.wiring import wiring
 from cfaudit.model.workflows import Workflow, workflows
-from cfaudit.resolve import Document
+from cfaudit.resolve import Document, as_written
 from cfaudit.sources.local import NO_FILES, LocalFiles
 
 
 class Template(Declarations):
     """A stack as one scenario deploys it; every view is made once, when a check first asks for it."""
+
+    @cached_property
+    def as_written(self) -> Template:
+        """The stack as if no transform and no loop wrote into the resources that are there."""
+        return build(as_written(self.document), self.local)
 
     @cached_property
     def principals(self) -> Mapping[str, Principal]:
