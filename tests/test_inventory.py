@@ -17,7 +17,7 @@ FILLED = {
     Properties:
       Body:
         securityDefinitions:
-          Pool: {type: apiKey, name: Authorization, in: header, x-amazon-apigateway-authorizer: {type: cognito_user_pools}}
+          Pool: {type: apiKey, in: header, x-amazon-apigateway-authorizer: {type: cognito_user_pools}}
 """,
     ),
     "an authorizer of an HTTP API's definition": (
@@ -33,7 +33,8 @@ FILLED = {
         "authorizer",
         "Globals: {Api: {Auth: {Authorizers: {Pool: {UserPoolArn: arn}}}}}\n"
         + SAM
-        + "  Gateway: {Type: AWS::Serverless::Function, Properties: {Events: {Get: {Type: Api, Properties: {Path: /}}}}}\n",
+        + "  Gateway:\n    Type: AWS::Serverless::Function\n"
+        + "    Properties: {Events: {Get: {Type: Api, Properties: {Path: /}}}}\n",
     ),
     "a schedule of a workflow": (
         "deadline-rule",
@@ -44,7 +45,8 @@ FILLED = {
 OPEN = {
     "a definition without authorizer": (
         "authorizer",
-        "Resources:\n  Gateway: {Type: AWS::ApiGateway::RestApi, Properties: {Body: {securityDefinitions: {Key: {}}}}}\n",
+        "Resources:\n  Gateway:\n    Type: AWS::ApiGateway::RestApi\n"
+        "    Properties: {Body: {securityDefinitions: {Key: {}}}}\n",
     ),
     "a rule for events is no schedule": (
         "deadline-rule",
