@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from cfaudit.model.declarations import Resource
+from cfaudit.model.api import definition_of
+from cfaudit.model.declarations import Resource, descend
 from cfaudit.model.invocations import invoked
 from cfaudit.model.template import Template
 from cfaudit.nodes import Map, Scalar, Seq, Unknown, Value
@@ -64,7 +65,7 @@ def _is_http(template: Template, api: Resource) -> bool:
 
 
 def _has_schedule_event(template: Template, function: Resource) -> bool:
-    return any(kind in ("Schedule", "ScheduleV2", "CloudWatchEvent", "EventBridgeRule") for kind in _events(function))
+    return any(kind in ("Schedule", "ScheduleV2") for kind in _events(function))
 
 
 def _has_api_event(template: Template, function: Resource) -> bool:
@@ -80,8 +81,33 @@ def _events(function: Resource) -> Iterator[str]:
 
 
 def _has_authorizer(template: Template, api: Resource) -> bool:
-    authorizers = api.at("Auth.Authorizers")
+    return _names_authorizer(template, api.logical_id) or _defines_authorizer(template, api)
+
+
+def _names_authorizer(template: Template, api: str) -> bool:
+    authorizers = template.apis.declared[api].at("Auth.Authorizers")
     return isinstance(authorizers, Map) and bool(authorizers.entries)
+
+
+def _has_authorized_event(template: Template, function: Resource) -> bool:
+    """Whether the API that SAM makes of the function's events has an authorizer, which Globals give it."""
+    implicit = {api.type: api.logical_id for api in template.implicit_apis}
+    owners = (implicit.get(f"AWS::Serverless::{kind}") for kind in _events(function))
+    return any(owner is not None and _names_authorizer(template, owner) for owner in owners)
+
+
+def _defines_authorizer(template: Template, api: Resource) -> bool:
+    """Whether an OpenAPI definition holds an authorizer.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-authorizer.html
+    """
+    body = definition_of(template.apis.declared[api.logical_id].settings).value
+    for section in (["components", "securitySchemes"], ["securityDefinitions"]):
+        schemes = descend(body, api.span, section)[0]
+        for scheme in schemes.entries.values() if isinstance(schemes, Map) else ():
+            if isinstance(scheme, Map) and "x-amazon-apigateway-authorizer" in scheme.entries:
+                return True
+    return False
 
 
 def _has_own_role(template: Template, resource: Resource) -> bool:
@@ -93,10 +119,14 @@ _WANTED: Mapping[tuple[str, str], Callable[[Template, Resource], bool]] = {
     ("AWS::Lambda::Permission", "api-invoke-permission"): _invoked_by_api,
     ("AWS::ApiGatewayV2::Api", "rest-api"): _is_http,
     ("AWS::Serverless::Function", "rest-api"): _has_api_event,
+    ("AWS::Serverless::Function", "authorizer"): _has_authorized_event,
     ("AWS::Serverless::Function", "api-deployment"): _has_api_event,
     ("AWS::Serverless::Function", "api-invoke-permission"): _has_api_event,
     ("AWS::Events::Rule", "deadline-rule"): _is_schedule,
     ("AWS::Serverless::Function", "deadline-rule"): _has_schedule_event,
+    ("AWS::Serverless::StateMachine", "deadline-rule"): _has_schedule_event,
+    ("AWS::ApiGateway::RestApi", "authorizer"): _defines_authorizer,
+    ("AWS::ApiGatewayV2::Api", "authorizer"): _defines_authorizer,
     ("AWS::Serverless::Api", "authorizer"): _has_authorizer,
     ("AWS::Serverless::HttpApi", "authorizer"): _has_authorizer,
     ("AWS::Serverless::Function", "campaign-role"): _has_own_role,
