@@ -25,6 +25,7 @@ CASES = [(rule, edit) for rule, edits in EDITS.items() for edit in edits]
 
 # Rules that no edit of the reference can make fail.
 EXEMPT = {
+    "invalid-template": "asked with --lint only: test_validity.py edits the reference for it",
     "resource-count-out-of-range": "fails already: what the brief asks for takes more resources than it counts on",
 }
 

@@ -78,6 +78,16 @@ def test_what_must_be_done_before_leaves_the_answer_open(tmp_path: Path) -> None
     assert {rule["verdict"] for rule in template["rules"] if rule["id"] == "invalid-template"} == {"pass"}
 
 
+def test_a_misspelt_property_of_the_reference_makes_it_invalid(tmp_path: Path) -> None:
+    text = REFERENCE.read_text(encoding="utf-8").replace("EnableKeyRotation:", "EnableKeyRotatoin:", 1)
+    (tmp_path / "stack.yaml").write_text(text, encoding="utf-8")
+    done = cfaudit("check", "stack.yaml", "--lint", "-f", "json", "--select", "invalid-template", cwd=tmp_path)
+    (template,) = json.loads(done.stdout)["templates"]
+    (finding,) = [finding for finding in template["findings"] if finding["verdict"] == "fail"]
+    line = next(number for number, held in enumerate(text.splitlines(), start=1) if "EnableKeyRotatoin" in held)
+    assert (finding["evidence"][0]["line"], finding["logical_id"]) == (line, "DataKey")
+
+
 def test_a_configuration_of_cfn_lint_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".cfnlintrc").write_text("ignore_checks: [E3002, E1020]\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)

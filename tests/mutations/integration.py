@@ -26,6 +26,7 @@ from mutations.edits import (
 from rewrites import Template
 
 WORKFLOW = "MilestoneWorkflow"
+DENIED = frozenset({"call-without-permission"})
 
 
 def states(template: Template) -> dict[str, Any]:
@@ -175,6 +176,11 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             "start nowhere inside",
             state("Failed", Type="Map", ItemProcessor={"StartAt": "X", "States": {"Y": {"Type": "Succeed"}}}, End=True),
         ),
+    ),
+    "call-without-permission": (
+        Edit("may not answer", revoked("ApprovalRole", "states:SendTaskSuccess")),
+        Edit("may not put", revoked("CampaignRole", "s3:PutObject"), frozenset({"variable-without-access"})),
+        Edit("deletes", sources={"campaign": replaced(("UpdateCommand", "DeleteCommand"))}),
     ),
     "cdn-hides-cors": (
         Edit(
@@ -439,15 +445,18 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("alarms", without("AlarmTopic", "Subscription")),
     ),
     "transaction-permissions-missing": (
-        Edit("campaigns", revoked("PaymentRole", "dynamodb:UpdateItem")),
-        Edit("contributions", revoked("PaymentRole", "dynamodb:PutItem")),
+        Edit("campaigns", revoked("PaymentRole", "dynamodb:UpdateItem"), DENIED),
+        Edit("contributions", revoked("PaymentRole", "dynamodb:PutItem"), DENIED),
         Edit(
-            "index only", narrowed("PaymentRole", "dynamodb:PutItem", sub("${ContributionsTable.Arn}/index/by-backer"))
+            "index only",
+            narrowed("PaymentRole", "dynamodb:PutItem", sub("${ContributionsTable.Arn}/index/by-backer")),
+            DENIED,
         ),
     ),
     "transactions-not-implemented": (
         Edit(
             "one after the other",
+            also=DENIED,
             sources={
                 "payment": replaced(
                     ("TransactWriteCommand", "BatchWriteCommand"),
@@ -461,7 +470,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("approval", no_approval_api, frozenset({"incomplete-api-surface"})),
     ),
     "unpublished-topic": (
-        Edit("deadlines", revoked("DeadlineRole", "sns:Publish"), frozenset({"variable-without-access"})),
+        Edit("deadlines", revoked("DeadlineRole", "sns:Publish"), DENIED | {"variable-without-access"}),
         Edit("milestones", revoked("WorkflowRole", "sns:Publish")),
     ),
     "unreachable-choice-path": (
@@ -509,7 +518,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("queries of a workflow", granted("WorkflowRole", "athena:GetWorkGroup", sub(WORKGROUP))),
     ),
     "variable-without-access": (
-        Edit("screening", revoked("PaymentRole", "lambda:InvokeFunction")),
+        Edit("screening", revoked("PaymentRole", "lambda:InvokeFunction"), DENIED),
         Edit("bucket", told("ApprovalFunction", MEDIA_BUCKET=ref("MediaBucket"))),
     ),
     "workflow-never-started": (
@@ -518,11 +527,12 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             together(
                 revoked("StreamRole", "states:StartExecution"), untold("StreamFunction", "MILESTONE_WORKFLOW_ARN")
             ),
+            DENIED,
         ),
         Edit(
             "told, and not allowed",
             revoked("StreamRole", "states:StartExecution"),
-            frozenset({"variable-without-access"}),
+            DENIED | {"variable-without-access"},
         ),
     ),
 }

@@ -244,7 +244,11 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         ),
     ),
     "shared-role": (
-        Edit("two functions", together(changed("ApprovalFunction", Role=arn("CampaignRole")), removed("ApprovalRole"))),
+        Edit(
+            "two functions",
+            together(changed("ApprovalFunction", Role=arn("CampaignRole")), removed("ApprovalRole")),
+            frozenset({"call-without-permission"}),
+        ),
     ),
     "public-bucket": (
         Edit("ACLs", nested("MediaBucket", "PublicAccessBlockConfiguration", BlockPublicAcls=False)),

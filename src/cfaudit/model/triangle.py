@@ -23,6 +23,24 @@ _OTHER_RIGHTS = ("accessKeyId", "aws_access_key_id", "credentials", "fromTempora
 """What code names that calls with rights which are not its role's."""
 
 
+_OF_ITEMS = frozenset(
+    f"dynamodb:{name}"
+    for name in (
+        "BatchGetItem",
+        "BatchWriteItem",
+        "ConditionCheckItem",
+        "DeleteItem",
+        "GetItem",
+        "PutItem",
+        "UpdateItem",
+    )
+)
+"""What a table itself allows; a grant on its indexes only is none.
+
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+"""
+
+
 class Pair(NamedTuple):
     """One action on one resource (its logical id; empty: whatever there is) and the answer.
 
@@ -93,7 +111,8 @@ def _named(template: Template, function: Function, target: Origin, span: Span) -
 
 def _needed(template: Template, principal: Principal, need: Need, resource: Resource | None) -> Pair:
     name = resource.logical_id if resource else ""
-    allowed = principal.allows(need.action, template, resource) if resource else principal.allows(need.action)
+    part = "" if need.action in _OF_ITEMS else None
+    allowed = principal.allows(need.action, template, resource, part) if resource else principal.allows(need.action)
     line = _line(principal, need.action)
     if allowed is False:
         return Pair(need.action, name, "lacks", True, need.span, line)
