@@ -55,7 +55,7 @@ def test_headings_stand_in_the_order_of_the_hand_written_report() -> None:
         "HIGH SEVERITY ISSUES",
         "MEDIUM SEVERITY ISSUES",
         "MINOR ISSUES",
-        "IMPROVEMENTS",
+        "FOR INFORMATION",
         "NOT DECIDED",
         "POSITIVE IMPLEMENTATIONS",
         "SUMMARY SCORECARD",

@@ -98,6 +98,11 @@ EXPLAINED: tuple[tuple[str, str, str], ...] = (
         FUNCTIONS + "-foreach.html",
     ),
     (
+        r"-loop\.yaml#\S+: (not there|Reference\(.* <> \{'Ref': )",
+        "the list of the loop is open, or the library keeps a Ref as a call whose name the loop gives",
+        FUNCTIONS + "-foreach.html",
+    ),
+    (
         r"#Included: not there",
         "the tag of a preprocessor is no resource before that has run",
         "github.com/aws-cloudformation/rain",

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cfaudit.cli import Format
+from cfaudit.cli.check import Format
 from cfaudit.render import RENDERERS
 from reports import KEY
 

@@ -230,8 +230,9 @@ def test_every_kind() -> None:
 def test_templates_of_others(cfn_lint_templates: Path) -> None:
     read, wrong = 0, []
     for path in sam_templates(cfn_lint_templates / "good"):
-        if "ApplicationId" in path.read_text(encoding="utf-8"):
-            continue  # the translator would ask the Serverless Application Repository
+        text = path.read_text(encoding="utf-8")
+        if "ApplicationId" in text or "UnsupportedTransform" in text:
+            continue  # the translator would ask the Serverless Application Repository; what another macro does is open
         try:
             wrong += list(differences(path))
         except InvalidDocumentException:  # a linter's fixture may be one that the translator refuses

@@ -126,6 +126,10 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     ),
     "approval-without-task-token": (
         Edit(
+            "the pattern is gone",
+            state("WaitForApproval", Resource=sub("arn:${AWS::Partition}:states:::aws-sdk:dynamodb:updateItem")),
+        ),
+        Edit(
             "only time passes",
             together(
                 no_update_by_workflow,

@@ -13,7 +13,7 @@ from cfaudit.model.integrations import MACHINE_TYPES
 from cfaudit.model.states import State
 from cfaudit.model.template import Template
 from cfaudit.model.workflows import Workflow
-from cfaudit.nodes import Scalar, Span, Unknown, Value
+from cfaudit.nodes import Map, Scalar, Seq, Span, Unknown, Value
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\s-]+")
 _WAITS = re.compile(
@@ -41,9 +41,10 @@ def approval_wait(
     speaks of an approval (not of an automatic one), and the workflow that fills the profile's component. It passes
     with a Task that waits for a task token (`.waitForTaskToken`) or for an activity, there or in a workflow that it
     starts and waits for, and with a loop of a Wait and a Choice, which asks again until there is an answer. It fails
-    when a Wait state that is named or described as the approval goes on to the next tasks whoever has answered, when a
-    message asks for the approval and the next tasks follow at once, and when the workflow's own comment says that it
-    waits. Everything else is unknown: a function may decide, or somebody may approve before the workflow starts.
+    when the approval hands out a task token without waiting for it, when a Wait state that is named or described as
+    the approval goes on to the next tasks whoever has answered, when a message asks for the approval and the next
+    tasks follow at once, and when the workflow's own comment says that it waits. Everything else is unknown: a
+    function may decide, or somebody may approve before the workflow starts.
     """
     speaks = re.compile("|".join(f"(?:{word})" for word in words))
     skips = re.compile("|".join(f"(?:{word})" for word in never))
@@ -88,13 +89,51 @@ def _judged(template: Template, workflow: Workflow, hints: list[_Hint], assumed:
     nested = _nested(template, workflow)
     if nested:
         return nested
-    for answer in (_falling(workflow, hints), _asking(workflow, hints), _claimed(workflow, hints)):
+    for answer in (
+        _tokenless(workflow, hints),
+        _falling(workflow, hints),
+        _asking(workflow, hints),
+        _claimed(workflow, hints),
+    ):
         if answer:
             return answer
     span = hints[0].span if hints else workflow.resource.span
     message = f"nothing in {name} waits for an approval; whether a function decides, or somebody approves before it "
     message += "starts, the definition does not say"
     return about(Outcome.UNKNOWN, workflow, message, span, assumed=assumed)
+
+
+def _tokenless(workflow: Workflow, hints: list[_Hint]) -> Finding | None:
+    """An approval that hands out a task token and does not wait for it: without the pattern there is no token.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token
+    """
+    for state in (hint.state for hint in hints if hint.state):
+        for place in _tokens(state):
+            name = f"{state.name} of {workflow.logical_id}"
+            message = f"{name} hands out a task token, but its Resource does not end in .waitForTaskToken: it has none"
+            more = (Evidence(place, "the token"),)
+            return about(Outcome.FAIL, workflow, message, state.where("Resource"), salient=state.key, more=more)
+    return None
+
+
+def _tokens(state: State) -> Iterator[Span]:
+    """Where a Task names the token of its context object."""
+    if state.type == "Task":
+        for field in ("Parameters", "Arguments"):
+            yield from (text.span for text in _texts(state.at(field)) if "Task.Token" in _text(text))
+
+
+def _texts(value: Value) -> Iterator[Scalar | Unknown]:
+    match value:
+        case Scalar() | Unknown():
+            yield value
+        case Seq(items):
+            for item in items:
+                yield from _texts(item)
+        case Map(entries):
+            for entry in entries.values():
+                yield from _texts(entry)
 
 
 def _nested(template: Template, workflow: Workflow) -> Finding | None:

@@ -136,7 +136,8 @@ def workflow_logging(template: Template, facts: Facts, *, paths: Mapping[str, st
 
     Step Functions refuses a workflow whose role may not use the listed action, however much it may write to the log
     group. A level or a destination that only deploy time knows is unknown; a reference to a declared log group is
-    known. A role that the template does not show in full, and one that SAM makes, are taken to be sufficient.
+    known. A role that the template does not show in full is taken to be sufficient; the one that SAM makes has what
+    `Policies` says.
     """
     for resource in template.of(*paths):
         path, name = paths[resource.type], resource.logical_id
@@ -158,13 +159,13 @@ def workflow_logging(template: Template, facts: Facts, *, paths: Mapping[str, st
 
 
 def _may_not(template: Template, name: str, action: str) -> bool:
-    """Whether a workflow's role, one that is written out, certainly lacks an action.
+    """Whether a workflow's role certainly lacks an action.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
     """
     workflow = template.workflows.get(name)
     principal = template.principals.get(workflow.principal or "") if workflow else None
-    return principal is not None and principal.logical_id != name and principal.allows(action) is False
+    return principal is not None and principal.allows(action) is False
 
 
 def _decided_later(value: Value) -> bool:

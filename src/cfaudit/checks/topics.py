@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
 from cfaudit.model.declarations import Resource
+from cfaudit.model.iam import Principal
 from cfaudit.model.invocations import sam_events
 from cfaudit.model.policies import ResourceStatement, statements
 from cfaudit.model.template import Template
@@ -71,7 +72,7 @@ def topic_subscriptions(template: Template, facts: Facts) -> Iterator[Finding]:
     stack may subscribe: then somebody may listen. An output alone subscribes nobody; what another stack makes of it is
     told with `external:` in the configuration.
     """
-    listeners = _listeners(template)
+    listeners, subscribers = _listeners(template), _subscribers(template)
     for topic in template.of(TOPIC):
         name, listener = topic.logical_id, listeners.get(topic.logical_id)
         inline = topic.at("Subscription")
@@ -81,7 +82,7 @@ def topic_subscriptions(template: Template, facts: Facts) -> Iterator[Finding]:
             message = f"{name} has a subscription"
             yield judged(Outcome.PASS, topic, None, message, span=listener.span, note=listener.note)
         else:
-            yield _silent(template, facts, topic)
+            yield _silent(template, facts, topic, subscribers)
 
 
 def _listeners(template: Template) -> dict[str, Evidence]:
@@ -99,14 +100,14 @@ def _listeners(template: Template) -> dict[str, Evidence]:
     return found
 
 
-def _silent(template: Template, facts: Facts, topic: Resource) -> Finding:
+def _silent(template: Template, facts: Facts, topic: Resource, subscribers: list[Principal]) -> Finding:
     """The finding for a topic that nothing here subscribes to."""
     name = topic.logical_id
     if isinstance(topic.at("Subscription"), Unknown):
         message = f"The subscriptions of {name} are known at deploy time only"
         return judged(Outcome.UNKNOWN, topic, "Subscription", message)
     word = facts.elsewhere(types=("AWS::SNS::Subscription",))
-    maybe = Evidence(word.span, word.reason, word.text) if word else _handed_on(template, topic)
+    maybe = Evidence(word.span, word.reason, word.text) if word else _handed_on(template, topic, subscribers)
     if maybe is not None:
         message = f"{name} has no subscription in this stack; {maybe.note}"
         return judged(Outcome.UNKNOWN, topic, None, message, more=[maybe])
@@ -120,7 +121,7 @@ def _silent(template: Template, facts: Facts, topic: Resource) -> Finding:
     return judged(Outcome.FAIL, topic, None, f"{name} has no subscription in this stack: nobody hears it", more=more)
 
 
-def _handed_on(template: Template, topic: Resource) -> Evidence | None:
+def _handed_on(template: Template, topic: Resource, subscribers: list[Principal]) -> Evidence | None:
     """What shows that somebody may subscribe all the same."""
     for edge in template.edges_to.get(topic.logical_id, ()):
         source = template.resources[edge.source]
@@ -136,11 +137,19 @@ def _handed_on(template: Template, topic: Resource) -> Evidence | None:
             for statement in statements(policy.at("PolicyDocument")):
                 if isinstance(statement, ResourceStatement) and _lets_subscribe(statement):
                     return Evidence(statement.span, f"{policy.logical_id} lets others subscribe")
-    for name, principal in template.principals.items():
-        named = any(True for grant in principal.grants("sns") if _is_subscribe(grant.action))
-        if named and principal.allows("sns:Subscribe", template, topic):
-            return Evidence(principal.resource.span, f"{name} may subscribe to it at run time")
+    for principal in subscribers:
+        if principal.allows("sns:Subscribe", template, topic):
+            return Evidence(principal.resource.span, f"{principal.logical_id} may subscribe to it at run time")
     return None
+
+
+def _subscribers(template: Template) -> list[Principal]:
+    """Who is granted sns:Subscribe by name."""
+    return [
+        principal
+        for principal in template.principals.values()
+        if any(_is_subscribe(grant.action) for grant in principal.grants("sns"))
+    ]
 
 
 def _is_subscribe(action: Scalar) -> bool:

@@ -96,6 +96,7 @@ def _hash(text: str) -> str:
 
 def _environment() -> Environment:
     found = Environment(
+        keep_trailing_newline=True,
         loader=PackageLoader("cfaudit.render", "page"),
         autoescape=True,
         undefined=StrictUndefined,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from cfaudit.model.code.facts import OPEN_SHAPE, Code, Language
+from cfaudit.model.code.facts import OPEN_SHAPE, Code, Language, Word
 from cfaudit.model.code.files import TYPED, Files
 from cfaudit.model.code.gathering import Gathering
 from cfaudit.model.code.outcome import Outcomes
@@ -42,7 +42,7 @@ def analyse(local: LocalFiles, function: str, text: Text, folder: str, export: s
         language=_language(text.path),
         files=tuple(each.file for each in files.texts.values()),
         calls=tuple(gathered.calls),
-        unread=tuple(gathered.unread),
+        unread=(*gathered.unread, *(() if handler else (Word(export or "the handler", text.whole),))),
         variables=tuple(gathered.variables.values()),
         variables_open=gathered.variables_open,
         returns=outcomes.shape(handler) if handler and told else OPEN_SHAPE,
