@@ -136,6 +136,8 @@ def component_states(audit: Audit) -> tuple[ComponentState, ...]:
         if result is not None:
             states.append(_implied(component.id, component.title, result))
             continue
+        if component.rule is not None or inventory is None:
+            continue  # the rule that decides it did not run
         finding = found.get(component.id)
         match = audit.matches.get(component.id)
         present = _PRESENT.get(finding.outcome) if finding else None
