@@ -1,6 +1,6 @@
 """Resources in, alarms with the metrics they watch out.
 
-https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-cloudwatch-alarm.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudwatch-alarm.html
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ _NAMED_BY_STACK = frozenset(
 )
 """Types that CloudFormation names ``<stack>-<logical id>-<random>`` when the template does not name them.
 
-https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-name.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html
 """
 
 _OWN = "\x01own\x02"
