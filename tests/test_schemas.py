@@ -206,14 +206,14 @@ def valid(text: str) -> bool:
 
 @pytest.mark.parametrize("text", GOOD)
 def test_good_configurations(text: str) -> None:
-    load_config(Path("cfaudit.yaml"), text, catalogue())
+    load_config(Path("cfaudit.yaml"), text, catalogue)
     assert valid(text)
 
 
 @pytest.mark.parametrize("text", BAD)
 def test_bad_configurations(text: str) -> None:
     with pytest.raises(TemplateError):
-        load_config(Path("cfaudit.yaml"), text, catalogue())
+        load_config(Path("cfaudit.yaml"), text, catalogue)
     assert not valid(text)
 
 
@@ -236,7 +236,7 @@ def test_the_configuration_names_what_there_is() -> None:
 )
 def test_what_is_misspelt_gets_the_nearest_right_word(text: str, said: str, hint: str) -> None:
     with pytest.raises(TemplateError) as caught:
-        load_config(Path("cfaudit.yaml"), text, catalogue())
+        load_config(Path("cfaudit.yaml"), text, catalogue)
     assert said in str(caught.value)
     assert hint in caught.value.hint
     assert caught.value.span.line == 1

@@ -6,15 +6,16 @@ The nearest of the two upwards from a template applies; ``cfaudit.yaml`` where a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from cfaudit.facts import External
 from cfaudit.finding import Severity, Waiver
 from cfaudit.nodes import Map, Node, Scalar, Seq, Span, TemplateError
 from cfaudit.profile import AUTO, GRADES, OFF, PROFILES, is_file, load_profile
-from cfaudit.rule import nearest
+from cfaudit.rule import nearest, problem_of
 from cfaudit.waive import Catalogue, waiver_of
 
 SCREENING = ("sagemaker", "waf-fraud-control", "custom")
@@ -27,7 +28,7 @@ class Config:
     """What a configuration says; ``keys`` are the keys it has and where, ``path`` the file, None for none.
 
     ``off`` and ``grades`` are rules by their present ids. ``environments`` are parameter values by environment.
-    ``profile`` is a name or the path of a file.
+    ``profile`` is a name or the path of a file, ``rules_dirs`` are paths of directories of rules.
     """
 
     profile: str | None = None
@@ -42,6 +43,7 @@ class Config:
     waivers: tuple[Waiver, ...] = ()
     path: str | None = None
     keys: Mapping[str, Span] = field(default_factory=dict)
+    rules_dirs: tuple[str, ...] = ()
 
 
 def find_config(start: Path) -> Path | None:
@@ -61,11 +63,15 @@ def _has_table(path: Path) -> bool:
         return False
 
 
-def load_config(path: Path, text: str, catalogue: Catalogue, also: str = AUTO) -> Config:
+Catalogued: TypeAlias = Callable[[tuple[str, ...]], Catalogue]
+"""The ids of the rules that there are with those of some directories. Raises ``RuleError``."""
+
+
+def load_config(path: Path, text: str, catalogued: Catalogued, also: str = AUTO) -> Config:
     """The configuration in ``text``; ``also`` is a profile chosen elsewhere, whose components it may bind.
 
     Raises ``TemplateError`` for an unknown key, rule or component, or a value of the wrong shape, ``RuleError`` for
-    a malformed profile.
+    a malformed profile or rule.
     """
     from cfaudit.load import load_document
 
@@ -80,14 +86,16 @@ def load_config(path: Path, text: str, catalogue: Catalogue, also: str = AUTO) -
     for key, span in root.keys.items():
         if key not in _KEYS:
             raise TemplateError(span, f"{key!r} is no key of a configuration", nearest(key, _KEYS))
-    return _Reader(path, root, text.splitlines(), catalogue, also).config()
+    return _Reader(path, root, text.splitlines(), catalogued, also).config()
 
 
 class _Reader:
     """Reads one configuration, key by key."""
 
-    def __init__(self, path: Path, root: Map[Node], lines: list[str], catalogue: Catalogue, also: str) -> None:
-        self._path, self._root, self._lines, self._catalogue, self._also = path, root, lines, catalogue, also
+    def __init__(self, path: Path, root: Map[Node], lines: list[str], catalogued: Catalogued, also: str) -> None:
+        self._path, self._root, self._lines, self._also = path, root, lines, also
+        self._rules_dirs = tuple(self._directories())
+        self._catalogue = catalogued(self._rules_dirs)
 
     def config(self) -> Config:
         """The configuration."""
@@ -105,7 +113,16 @@ class _Reader:
             waivers=tuple(self._waivers()),
             path=str(self._path),
             keys=self._root.keys,
+            rules_dirs=self._rules_dirs,
         )
+
+    def _directories(self) -> Iterator[str]:
+        for item in self._list("rules_dirs", "write '- company-rules'"):
+            path = os.path.normpath(self._path.parent / _text(item, "rules_dirs", "a list of paths"))
+            problem = problem_of(path)
+            if problem:
+                raise TemplateError(item.span, f"{path}: {problem}", "name it by its path from this file")
+            yield path
 
     def _choice(self, key: str, known: tuple[str, ...]) -> str | None:
         node = self._root.entries.get(key)
@@ -222,6 +239,7 @@ _KEYS = (
     "external",
     "screening",
     "rules",
+    "rules_dirs",
     "fail_on",
     "min_score",
     "environments",

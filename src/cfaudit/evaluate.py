@@ -29,23 +29,34 @@ def evaluate(cases: Sequence[Case], rules: Iterable[Rule], checks: Mapping[str, 
 def _result(cases: Sequence[Case], rule: Rule, check: Check) -> Result:
     try:
         found = [_answers(template, facts, rule, check) for template, facts in cases]
-    except Exception as error:  # the one place that must survive a defect of ours: it becomes ERROR, and exit 3
+        findings = found[0] if len(found) == 1 else _merged([case[0] for case in cases], found)
+        return Result(rule, tuple(sorted(findings, key=_order)))
+    except Exception as error:  # the one place that must survive a defect of a check: it becomes ERROR, and exit 3
         import traceback
 
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
         return Result(rule, (), f"{type(error).__name__}: {error} ({place})")
-    findings = found[0] if len(found) == 1 else _merged([case[0] for case in cases], found)
-    return Result(rule, tuple(sorted(findings, key=_order)))
 
 
 def _answers(template: Template, facts: Facts, rule: Rule, check: Check) -> tuple[Finding, ...]:
     """What a check says of one case, as far as it stands whatever transforms and loops write."""
-    found = tuple(check(template, facts, **rule.arguments))
+    found = tuple(_sound(finding) for finding in check(template, facts, **rule.arguments))
     if template.document.rewritten:
-        found = _agreed(found, tuple(check(template.as_written, facts, **rule.arguments)))
+        written = (_sound(finding) for finding in check(template.as_written, facts, **rule.arguments))
+        found = _agreed(found, tuple(written))
     loops = template.source.loops
     return tuple(_uncounted(finding, loops) for finding in found) if loops else found
+
+
+def _sound(finding: object) -> Finding:
+    """What a check yields, which an installed package's author may have got wrong. Raises ``TypeError``."""
+    if not isinstance(finding, Finding):
+        raise TypeError(f"the check yields {finding!r}, which is no Finding")
+    texts = (finding.subject, finding.message, finding.salient, *(held.note for held in finding.evidence))
+    if not isinstance(finding.outcome, Outcome) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"the check yields a finding whose outcome or texts are none: {finding!r}")
+    return finding
 
 
 def _agreed(open_: tuple[Finding, ...], written: tuple[Finding, ...]) -> tuple[Finding, ...]:

@@ -11,14 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from cfaudit.checks import CHECKS
 from cfaudit.config import Config, find_config, load_config
 from cfaudit.finding import Severity, Waiver
 from cfaudit.nodes import NotTemplateError, Span, TemplateError
 from cfaudit.pipeline import Audit, Settings, audits
 from cfaudit.profile import AUTO
 from cfaudit.report import TemplateObject, template_object, unusable
-from cfaudit.rule import Rule, load_categories, load_rules
+from cfaudit.rule import Rule, load_categories
+from cfaudit.rulebook import Rulebook, rulebook
 from cfaudit.score import Gate, score
 from cfaudit.sources.files import Input, may_be_template, read
 from cfaudit.validity import validate
@@ -32,7 +32,8 @@ class Options(NamedTuple):
 
     ``select`` are the ids of the only rules to run, None for all; ``ignore`` those of rules not to run.
     ``environment`` names the parameter values of the configuration to use, below ``parameters``; ``lint`` the engine
-    that says whether the template is valid, None for no answer.
+    that says whether the template is valid, None for no answer. ``rules_dirs`` are directories of rules
+    beside the built-in ones, besides those that configurations name.
     """
 
     as_of: date
@@ -49,6 +50,7 @@ class Options(NamedTuple):
     ignore: frozenset[str] = frozenset()
     skip_others: bool = False
     lint: str | None = None
+    rules_dirs: tuple[str, ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -88,12 +90,12 @@ def audit_input(entry: Input, options: Options) -> Outcome:
             return Outcome(entry)
     except TemplateError as error:
         return _unusable(entry, name, error, options)
-    config = config_of(entry.path, options.profile)
+    config = config_of(entry.path, options.profile, options.rules_dirs)
     settings = settings_for(entry.path, config, options)
     if options.lint:
         settings = replace(settings, validity=validate(options.lint, text, name, options.region, settings.parameters))
     try:
-        audited = audits(text, name, settings, _selected(options.select, options.ignore))
+        audited = audits(text, name, settings, _selected(_directories(config, options), options.select, options.ignore))
     except NotTemplateError as error:
         return Outcome(entry) if skip else _unusable(entry, name, error, options)
     except TemplateError as error:
@@ -122,42 +124,60 @@ def gate(audit: Audit, options: Options) -> Gate:
     return Gate(None if fail_on == "never" else Severity(fail_on), min_score)
 
 
-@cache
 def rules() -> tuple[Rule, ...]:
-    """The catalogue. Raises ``RuleError``."""
-    return load_rules(CHECKS)
+    """The built-in rules. Raises ``RuleError``."""
+    return rulebook().rules
+
+
+def catalogue(directories: tuple[str, ...] = ()) -> Catalogue:
+    """The ids that a configuration or a waiver may name beside ``directories`` of rules. Raises ``RuleError``."""
+    return rulebook(directories).catalogue
+
+
+def rulebook_of(config: Config, options: Options) -> Rulebook:
+    """The rules that a template is held against: the built-in ones, the options' and its configuration's."""
+    return rulebook(_directories(config, options))
+
+
+def rulebooks(entries: Iterable[Input], options: Options) -> list[Rulebook]:
+    """Every rulebook that applies to one of the inputs."""
+    found = {_directories(config_of(entry.path, options.profile, options.rules_dirs), options) for entry in entries}
+    return [rulebook(directories) for directories in sorted(found or {options.rules_dirs})]
+
+
+def _directories(config: Config, options: Options) -> tuple[str, ...]:
+    return (*options.rules_dirs, *config.rules_dirs)
 
 
 @cache
-def catalogue() -> Catalogue:
-    """The ids that a configuration or a waiver may name."""
-    return Catalogue.of((rule.id, rule.aliases) for rule in rules())
+def _selected(directories: tuple[str, ...], select: frozenset[str] | None, ignore: frozenset[str]) -> tuple[Rule, ...]:
+    known = rulebook(directories).rules
+    return tuple(rule for rule in known if (select is None or rule.id in select) and rule.id not in ignore)
+
+
+def config_of(path: str, profile: str | None = None, rules_dirs: tuple[str, ...] = ()) -> Config:
+    """The configuration that applies to a template, an empty one where there is none.
+
+    It may name rules of ``rules_dirs`` beside those of the directories that it names itself.
+    """
+    return _config_in(Path.cwd() if path == "-" else Path(path).resolve().parent, profile or AUTO, rules_dirs)
 
 
 @cache
-def _selected(select: frozenset[str] | None, ignore: frozenset[str]) -> tuple[Rule, ...]:
-    return tuple(rule for rule in rules() if (select is None or rule.id in select) and rule.id not in ignore)
-
-
-def config_of(path: str, profile: str | None = None) -> Config:
-    """The configuration that applies to a template, an empty one where there is none."""
-    return _config_in(Path.cwd() if path == "-" else Path(path).resolve().parent, profile or AUTO)
-
-
-@cache
-def _config_in(folder: Path, profile: str) -> Config:
+def _config_in(folder: Path, profile: str, rules_dirs: tuple[str, ...]) -> Config:
     found = find_config(folder)
-    return _config_at(found, profile) if found else Config()
+    return _config_at(found, profile, rules_dirs) if found else Config()
 
 
 @cache
-def _config_at(path: Path, profile: str) -> Config:
+def _config_at(path: Path, profile: str, rules_dirs: tuple[str, ...]) -> Config:
     shown = os.path.relpath(path)
-    return load_config(Path(shown), read(shown), catalogue(), profile)
+    return load_config(Path(shown), read(shown), lambda named: catalogue((*rules_dirs, *named)), profile)
 
 
 def settings_for(path: str, config: Config, options: Options) -> Settings:
     """How one template is audited: the options' word before the configuration's."""
+    book = rulebook_of(config, options)
     waivers = None
     if options.waivers:
         named = _beside(path, config)
@@ -170,7 +190,8 @@ def settings_for(path: str, config: Config, options: Options) -> Settings:
         config=config,
         every_scenario=options.every_scenario,
         waivers=waivers,
-        catalogue=catalogue(),
+        catalogue=book.catalogue,
+        checks=book.checks,
     )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cfaudit.checks import CHECKS
 from cfaudit.config import Config
-from cfaudit.evaluate import Case, evaluate
+from cfaudit.evaluate import Case, Check, evaluate
 from cfaudit.facts import Facts
 from cfaudit.finding import Result, Severity, Waiver
 from cfaudit.integrity import diagnose
@@ -33,7 +33,7 @@ class Settings:
     ``every_scenario`` audits each combination of conditions that any parameter values reach as a stack of its own.
     ``waivers`` are those of the configuration that concern the template, None: no waiver works, wherever it stands.
     ``catalogue`` are the rules that a waiver may name, None: those that are evaluated. ``validity`` is what a validator
-    says of the template, None: none was asked.
+    says of the template, None: none was asked. ``checks`` are the functions that the rules name.
     """
 
     as_of: date
@@ -45,6 +45,7 @@ class Settings:
     waivers: tuple[Waiver, ...] | None = ()
     catalogue: Catalogue | None = None
     validity: Validity | None = None
+    checks: Mapping[str, Check] = field(default_factory=lambda: CHECKS)
 
 
 class Audit(NamedTuple):
@@ -106,7 +107,7 @@ def _audit(
     )
     known = tuple(rules or load_rules(CHECKS))
     grades = {**profile.grades, **settings.config.grades}
-    results = _regraded(evaluate(cases, _asked(known, profile, settings, grades), CHECKS), grades)
+    results = _regraded(evaluate(cases, _asked(known, profile, settings, grades), settings.checks), grades)
     waived = _waived(results, templates[0].source, templates, settings, known)
     read = templates[0].source
     said = (*read.diagnostics, *notes, *diagnose(read), *_left_out(settings.config), *waived.diagnostics)

@@ -133,10 +133,7 @@ def _fields(path: Path) -> tuple[Mapping[str, Plain], Mapping[str, int]]:
     if path.is_relative_to(RULES):
         held = table(path)
         return (held, {}) if isinstance(held, dict) else ({}, {})
-    try:
-        node = read_yaml(path)
-    except OSError as error:
-        raise RuleError(path, 1, f"the profile cannot be read: {error.strerror}") from None
+    node = read_yaml(path)
     if not isinstance(node, Map):
         raise RuleError(path, 1, f"a profile is a map of {', '.join(_FIELDS)}")
     return {key: plain(value) for key, value in node.entries.items()}, dict(line_numbers(node))

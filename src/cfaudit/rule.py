@@ -44,6 +44,10 @@ class ArgumentError(ValueError):
         self.argument = argument
 
 
+class CheckError(Exception):
+    """The check that a rule names cannot be used; the text says why."""
+
+
 class Remedy(NamedTuple):
     """One way to close a gap. ``option`` is the plan it belongs to; ``snippet`` a YAML ``Resources`` map or None."""
 
@@ -101,7 +105,14 @@ def signature(function: Callable[..., object]) -> Signature:
     code = function.__code__
     names = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
     defaults = function.__kwdefaults__ or {}
-    return {name: (str(function.__annotations__[name]), name not in defaults) for name in names}
+    return {name: (_annotation(function.__annotations__[name]), name not in defaults) for name in names}
+
+
+def _annotation(value: object) -> str:
+    """An annotation's text, also where a module has its annotations evaluated."""
+    if isinstance(value, type):
+        return value.__name__
+    return str(value).replace("collections.abc.", "").replace("typing.", "")
 
 
 def rule_files(directory: Path) -> list[Path]:
@@ -109,6 +120,13 @@ def rule_files(directory: Path) -> list[Path]:
     return sorted(
         path for path in directory.glob("*/*.yaml") if path.parent.name != "profiles" and not path.name.startswith("_")
     )
+
+
+def problem_of(directory: str) -> str | None:
+    """What keeps a directory from being one of rules."""
+    if not Path(directory).is_dir():
+        return "there is no such directory"
+    return None if rule_files(Path(directory)) else "no rule is there: a rule is <category>/<id>.yaml below it"
 
 
 def digest(paths: Iterable[Path]) -> str:
@@ -202,9 +220,10 @@ def line_numbers(row: Map[Node]) -> Iterator[tuple[str, int]]:
 def read_yaml(path: Path) -> Node:
     """The document of a YAML file of ours, as nodes. Raises ``RuleError``."""
     from cfaudit.load import load_document
+    from cfaudit.sources.files import read
 
     try:
-        return load_document(path.read_text(encoding="utf-8"), str(path))
+        return load_document(read(str(path)), str(path))
     except TemplateError as error:
         raise RuleError(path, error.span.line, str(error)) from None
 
@@ -252,13 +271,12 @@ def _bound(row: Row, checks: Mapping[str, Callable[..., object]]) -> Rule:
     if severity not in (member.value for member in Severity):
         raise fail("severity", f"{severity!r} is no severity; {nearest(severity, [s.value for s in Severity])}")
     check = str(fields["check"])
-    if check not in checks:
-        raise fail("check", f"there is no check {check!r}; {nearest(check, checks)}")
     given = fields.get("with") or {}
     if not isinstance(given, dict):
         raise fail("with", "'with' is a map of arguments")
+    declared = signature(_function(check, checks, fail))
     try:
-        arguments = bind(check, signature(checks[check]), given)
+        arguments = bind(check, declared, given)
     except ArgumentError as error:
         raise fail(f"with.{error.argument}", str(error)) from None
 
@@ -290,6 +308,15 @@ def _bound(row: Row, checks: Mapping[str, Callable[..., object]]) -> Rule:
 
 
 Fail: TypeAlias = Callable[[str, str], RuleError]
+
+
+def _function(check: str, checks: Mapping[str, Callable[..., object]], fail: Fail) -> Callable[..., object]:
+    try:
+        return checks[check]
+    except KeyError:
+        raise fail("check", f"there is no check {check!r}; {nearest(check, checks)}") from None
+    except CheckError as error:
+        raise fail("check", str(error)) from None
 
 
 def _entries(value: Plain, field: str, fail: Fail) -> Iterator[tuple[str, Plain]]:
@@ -334,6 +361,10 @@ def bind(check: str, declared: Signature, given: Mapping[str, Plain]) -> dict[st
             raise ArgumentError(name, f"{name!r} of the check {check!r} is a {kind}, not {value!r}")
         bound[name] = converted
     return bound
+
+
+ANNOTATIONS = ("str", "bool", "int", "tuple[str, ...]", "Mapping[str, str]", "Mapping[str, tuple[str, ...]]")
+"""What an argument of a check may be, each also ``| None``: what YAML can give."""
 
 
 def _convert(value: Plain, annotation: str) -> Argument | None:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cfaudit import __version__
-from cfaudit.cli import catalogue, check, configuration
+from cfaudit.cli import authoring, catalogue, check, configuration
 from cfaudit.cli.shell import BROKE, USAGE, StopError, app, arguments, caret
 from cfaudit.nodes import TemplateError
 from cfaudit.rule import RULES, RuleError
 from cfaudit.validity import MissingEngineError
 
-__all__ = ["app", "catalogue", "check", "configuration", "main"]
+__all__ = ["app", "authoring", "catalogue", "check", "configuration", "main"]
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
         sys.exit(USAGE)
     except RuleError as error:
         print(f"{error.path}:{error.line}: {error}", file=sys.stderr)
-        sys.exit(BROKE if error.path.startswith(str(RULES)) else USAGE)
+        sys.exit(BROKE if Path(error.path).is_relative_to(RULES) else USAGE)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

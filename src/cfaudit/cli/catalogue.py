@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from cfaudit import fleet
-from cfaudit.checks import CHECKS
 from cfaudit.cli.shell import (
     AsOfOption,
     EnvironmentOption,
@@ -20,17 +19,20 @@ from cfaudit.cli.shell import (
     ParamsOption,
     ProfileOption,
     RegionOption,
+    RulesOption,
     StopError,
     app,
     color,
     day,
     parameters,
     profile_name,
+    rules_dirs,
     width,
 )
 from cfaudit.finding import Severity
 from cfaudit.pipeline import Audit, audit
 from cfaudit.rule import load_categories
+from cfaudit.rulebook import Rulebook, rulebook
 from cfaudit.sources.files import read
 
 rules_app = typer.Typer(help="The rule catalogue.", rich_markup_mode=None)
@@ -55,7 +57,7 @@ class GraphFormat(StrEnum):
 def rules(context: typer.Context) -> None:
     """List the catalogue."""
     if context.invoked_subcommand is None:
-        _list_rules("", None, None)
+        _list_rules(_here(None), "", None, None)
 
 
 @rules_app.command("list")
@@ -63,12 +65,19 @@ def rules_list(
     word: Annotated[str, typer.Argument(help="Only rules whose id or sentences hold this word.")] = "",
     category: Annotated[str | None, typer.Option(help="Only rules of this category.")] = None,
     severity: Annotated[str | None, typer.Option(help="Only rules of this severity.")] = None,
+    rules: RulesOption = None,
 ) -> None:
     """List rules: id, severity and what they require."""
-    _list_rules(word, category, severity)
+    _list_rules(_here(rules), word, category, severity)
 
 
-def _list_rules(word: str, category: str | None, severity: str | None) -> None:
+def _here(directories: list[str] | None) -> Rulebook:
+    """The built-in rules with those of directories and of the configuration that applies where the command runs."""
+    named = rules_dirs(directories)
+    return rulebook((*named, *fleet.config_of("-", rules_dirs=named).rules_dirs))
+
+
+def _list_rules(book: Rulebook, word: str, category: str | None, severity: str | None) -> None:
     categories = {entry.id: entry.title for entry in load_categories()}
     if category is not None and category not in categories:
         raise StopError(f"--category {category}: there are {', '.join(categories)}")
@@ -76,7 +85,7 @@ def _list_rules(word: str, category: str | None, severity: str | None) -> None:
         raise StopError(f"--severity {severity}: there are {', '.join(member.value for member in Severity)}")
     held = [
         rule
-        for rule in fleet.rules()
+        for rule in book.rules
         if category in (None, rule.category)
         and severity in (None, rule.severity.value)
         and word.lower() in " ".join((rule.id, rule.title, rule.holds, rule.fails, rule.requirement)).lower()
@@ -94,16 +103,20 @@ def _list_rules(word: str, category: str | None, severity: str | None) -> None:
 
 
 @app.command()
-def explain(rule: Annotated[str, typer.Argument(metavar="RULE", help="A rule's id.")]) -> None:
+def explain(
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="A rule's id.")],
+    rules: RulesOption = None,
+) -> None:
     """Print the page of one rule."""
     from cfaudit.render.markdown import rule_page
 
-    held = {row.id: row for row in fleet.rules()}
-    named = fleet.catalogue().ids.get(rule)
+    book = _here(rules)
+    held = {row.id: row for row in book.rules}
+    named = book.catalogue.ids.get(rule)
     if named is None:
-        raise StopError(f"there is no rule {rule!r}; {fleet.catalogue().near(rule)}")
+        raise StopError(f"there is no rule {rule!r}; {book.catalogue.near(rule)}")
     row = held[named]
-    page = rule_page(row, CHECKS[row.check])
+    page = rule_page(row, book.checks[row.check])
     if sys.stdout.isatty():
         from cfaudit.render.console import page as console_page
 
@@ -134,6 +147,7 @@ def graph(
     path: Annotated[str, typer.Argument(metavar="FILE", help="A template, - for stdin.")],
     format: Annotated[GraphFormat, typer.Option("--format", "-f", help="What to print.")] = GraphFormat.MERMAID,  # noqa: A002
     profile: ProfileOption = None,
+    rules: RulesOption = None,
     param: ParamOption = None,
     params: ParamsOption = None,
     environment: EnvironmentOption = None,
@@ -144,7 +158,8 @@ def graph(
     from cfaudit.render.graph import to_dot, to_mermaid
     from cfaudit.report import graph_object
 
-    held = _audited(path, profile, parameters(params, param or ()), environment, region, as_of)
+    values = parameters(params, param or ())
+    held = _audited(path, profile, rules_dirs(rules), values, environment, region, as_of)
     drawn = graph_object(held)
     sys.stdout.write((to_mermaid if format is GraphFormat.MERMAID else to_dot)(drawn, held.source.path))
 
@@ -153,6 +168,7 @@ def graph(
 def access(
     path: Annotated[str, typer.Argument(metavar="FILE", help="A template, - for stdin.")],
     profile: ProfileOption = None,
+    rules: RulesOption = None,
     param: ParamOption = None,
     params: ParamsOption = None,
     environment: EnvironmentOption = None,
@@ -162,7 +178,8 @@ def access(
     """Hold against each other what each function's code calls, what its role allows and what is declared."""
     from cfaudit.render.access import render
 
-    held = _audited(path, profile, parameters(params, param or ()), environment, region, as_of)
+    values = parameters(params, param or ())
+    held = _audited(path, profile, rules_dirs(rules), values, environment, region, as_of)
     sys.stdout.write(render(held.template, _support()))
 
 
@@ -176,6 +193,7 @@ def _support() -> tuple[str, ...]:
 def _audited(
     path: str,
     profile: str | None,
+    directories: tuple[str, ...],
     values: Mapping[str, str],
     environment: str | None,
     region: str | None,
@@ -188,9 +206,11 @@ def _audited(
         environment=environment,
         region=region,
         profile=profile_name(profile),
+        rules_dirs=directories,
     )
-    settings = fleet.settings_for(path, fleet.config_of(path, options.profile), options)
-    return audit(read(path), "<stdin>" if path == "-" else path, settings, fleet.rules())
+    config = fleet.config_of(path, options.profile, directories)
+    settings, known = fleet.settings_for(path, config, options), fleet.rulebook_of(config, options).rules
+    return audit(read(path), "<stdin>" if path == "-" else path, settings, known)
 
 
 @app.command()

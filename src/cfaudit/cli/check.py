@@ -20,6 +20,7 @@ from cfaudit.cli.shell import (
     ParamsOption,
     ProfileOption,
     RegionOption,
+    RulesOption,
     Scenarios,
     StopError,
     app,
@@ -29,6 +30,7 @@ from cfaudit.cli.shell import (
     given,
     parameters,
     profile_name,
+    rules_dirs,
     width,
     write,
 )
@@ -36,7 +38,9 @@ from cfaudit.finding import Waiver
 from cfaudit.nodes import Diagnostic
 from cfaudit.report import Report, report
 from cfaudit.rule import load_categories
+from cfaudit.rulebook import Rulebook
 from cfaudit.sources.files import inputs
+from cfaudit.waive import Catalogue
 
 
 class Format(StrEnum):
@@ -84,6 +88,7 @@ def check(
         float | None, typer.Option(min=0, max=100, help="Overall score below which the gate fails.")
     ] = None,
     profile: ProfileOption = None,
+    rules: RulesOption = None,
     select: Annotated[
         list[str] | None,
         typer.Option(metavar="RULE", help="Only these rules: ids, patterns or categories, repeatable or by commas."),
@@ -113,6 +118,7 @@ def check(
 ) -> None:
     """Audit templates; exit 1 when the gate fails, 2 on unusable input, 3 when cfaudit broke."""
     outputs = [_output(entry) for entry in output or ()]
+    entries = list(inputs(paths))
     options = fleet.Options(
         as_of=day(as_of),
         parameters=parameters(params, param or ()),
@@ -124,12 +130,15 @@ def check(
         every_scenario=scenarios is Scenarios.ALL,
         strict=strict,
         waivers=not no_waivers,
-        select=_rules("--select", select) if select else None,
-        ignore=_rules("--ignore", ignore or ()),
         skip_others=skip_non_templates,
         lint=lint.value if lint else None,
+        rules_dirs=rules_dirs(rules),
     )
-    outcomes = list(fleet.run(inputs(paths), options))
+    if select or ignore:
+        known = fleet.rulebooks(entries, options)
+        chosen = _rules("--select", select, known) if select else None
+        options = options._replace(select=chosen, ignore=_rules("--ignore", ignore or (), known))
+    outcomes = list(fleet.run(entries, options))
     _check_parameters(given(param or ()), outcomes)
     _say_what_was_not_audited(outcomes)
     templates = [template for outcome in outcomes for template in outcome.templates]
@@ -152,17 +161,18 @@ class _View:
         self.quiet, self.verbose = quiet, verbose
 
 
-def _rules(option: str, words: Iterable[str]) -> frozenset[str]:
+def _rules(option: str, words: Iterable[str], books: Sequence[Rulebook]) -> frozenset[str]:
     """The ids of the rules that words name. Raises ``StopError`` for a word that names none."""
-    rules, categories = fleet.rules(), [category.id for category in load_categories()]
-    ids = fleet.catalogue().ids
+    rules, categories = [rule for book in books for rule in book.rules], [held.id for held in load_categories()]
+    catalogue = Catalogue.of((rule.id, rule.aliases) for rule in rules)
+    ids = catalogue.ids
     found: set[str] = set()
     for word in (word.strip() for words_ in words for word in words_.split(",")):
         named = {ids[name] for name in ids if fnmatchcase(name, word)}
         named |= {rule.id for rule in rules if rule.category == word}
         if not named:
             known = f"known categories are {', '.join(categories)}"
-            raise StopError(f"{option} {word}: matches no rule; {fleet.catalogue().near(word)}; {known}")
+            raise StopError(f"{option} {word}: matches no rule; {catalogue.near(word)}; {known}")
         found |= named
     return frozenset(found)
 

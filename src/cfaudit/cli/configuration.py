@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cfaudit import fleet
-from cfaudit.cli.shell import app
+from cfaudit.cli.shell import RulesOption, app, rules_dirs
 from cfaudit.config import Config
 from cfaudit.finding import Severity
 from cfaudit.profile import AUTO, load_profile
@@ -17,11 +17,13 @@ from cfaudit.profile import AUTO, load_profile
 @app.command("config")
 def config(
     path: Annotated[str, typer.Argument(metavar="[PATH]", help="A template or a folder.")] = ".",
+    rules: RulesOption = None,
 ) -> None:
     """Print the values that apply to a template, and where each comes from."""
-    held = fleet.config_of(path if path != "." else "./template")
+    directories = rules_dirs(rules)
+    held = fleet.config_of(path if path != "." else "./template", rules_dirs=directories)
     print(f"configuration  {held.path or 'none; defaults apply'}")
-    rows = list(_rows(held))
+    rows = [*_rows(held), *(("rules_dirs", directory, "--rules") for directory in directories)]
     width = max(len(name) for name, _, _ in rows)
     room = max(len(value) for _, value, _ in rows)
     for name, value, origin in rows:
@@ -51,6 +53,8 @@ def _rows(held: Config) -> Iterator[tuple[str, str, str]]:
         yield f"rules.{rule}", "off", _origin(held, "rules")
     for rule, severity in sorted(held.grades.items()):
         yield f"rules.{rule}", severity.value, _origin(held, "rules")
+    for directory in held.rules_dirs:
+        yield "rules_dirs", directory, _origin(held, "rules_dirs")
     for component, logical_id in held.bind.items():
         yield f"bind.{component}", logical_id, _origin(held, "bind")
     for entry in held.external:

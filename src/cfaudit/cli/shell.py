@@ -13,6 +13,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from cfaudit.nodes import TemplateError
+from cfaudit.rule import problem_of
 from cfaudit.sources.files import read
 from cfaudit.validity import ENGINES
 
@@ -72,6 +73,10 @@ AsOfOption: TypeAlias = Annotated[
     datetime | None,
     typer.Option("--as-of", formats=["%Y-%m-%d"], help="The day to judge life cycles by; default today."),
 ]
+RulesOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--rules", metavar="DIR", help="A directory of rules beside the built-in ones; repeatable."),
+]
 
 
 def arguments(words: Sequence[str]) -> list[str]:
@@ -106,6 +111,16 @@ def profile_name(word: str | None) -> str | None:
     if word is None or word in (AUTO, *PROFILES) or is_file(word):
         return word
     raise StopError(f"--profile {word}: choose one of {', '.join((AUTO, *PROFILES))}, or name a profile's YAML file")
+
+
+def rules_dirs(words: Iterable[str] | None) -> tuple[str, ...]:
+    """The values of ``--rules``. Raises ``StopError`` for one that is no directory of rules."""
+    found = tuple(words or ())
+    for directory in found:
+        problem = problem_of(directory)
+        if problem:
+            raise StopError(f"--rules {directory}: {problem}")
+    return found
 
 
 def parameters(file: Path | None, pairs: Iterable[str]) -> dict[str, str]:

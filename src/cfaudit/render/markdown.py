@@ -587,11 +587,12 @@ def _flow(value: object) -> str:
 
 def _fixtures(rule: Rule) -> Iterator[str]:
     """The failing and the passing template that prove the rule, where the repository is at hand."""
-    folder = Path(rule.path).resolve().parent.parent.parent / "fixtures" / "rules" / rule.id
+    rules = Path(rule.path).resolve().parent.parent
+    folder = rules.parent / "fixtures" / rules.name / rule.id
     for verdict, title in (("fail", "A template that fails"), ("pass", "A template that passes")):
         found = _fixture(folder, verdict)
         if found:
-            where = f"fixtures/rules/{rule.id}/{found.relative_to(folder).as_posix()}"
+            where = f"fixtures/{rules.name}/{rule.id}/{found.relative_to(folder).as_posix()}"
             language = _LANGUAGES.get(found.suffix, ("yaml", "#"))[0]
             yield f"\n## {title}\n\n{code(where)}\n"
             yield fence(found.read_text(encoding="utf-8"), language)
