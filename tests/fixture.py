@@ -14,6 +14,7 @@ from cfaudit.finding import Result
 from cfaudit.fleet import catalogue
 from cfaudit.pipeline import Settings, audit
 from cfaudit.rule import Rule
+from cfaudit.sources.brought import bring
 from cfaudit.validity import validate
 
 ROOT = Path(__file__).parent.parent
@@ -98,6 +99,7 @@ def judge_text(fixture: Fixture, rule: Rule, text: str) -> Result:
         region=options.region,
         profile=options.profile,
         config=config,
+        brought=bring((), (), config.docs),
         validity=validate(options.lint, text, path, options.region, parameters) if options.lint else None,
     )
     return audit(text, path, settings, [rule]).results[0]

@@ -20,6 +20,7 @@ from cfaudit.profile import AUTO
 from cfaudit.report import TemplateObject, template_object, unusable
 from cfaudit.rule import Rule, load_categories, load_rules
 from cfaudit.score import Gate, score
+from cfaudit.sources.brought import bring
 from cfaudit.sources.files import Input, may_be_template, read
 from cfaudit.validity import validate
 from cfaudit.waive import Catalogue, concerns
@@ -32,7 +33,8 @@ class Options(NamedTuple):
 
     ``select`` are the ids of the only rules to run, None for all; ``ignore`` those of rules not to run.
     ``environment`` names the parameter values of the configuration to use, below ``parameters``; ``lint`` the engine
-    that says whether the template is valid, None for no answer.
+    that says whether the template is valid, None for no answer. ``tests``, ``junit`` and ``docs`` are paths; each
+    replaces the configuration's where it names any.
     """
 
     as_of: date
@@ -49,6 +51,9 @@ class Options(NamedTuple):
     ignore: frozenset[str] = frozenset()
     skip_others: bool = False
     lint: str | None = None
+    tests: tuple[str, ...] = ()
+    junit: tuple[str, ...] = ()
+    docs: tuple[str, ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -171,6 +176,7 @@ def settings_for(path: str, config: Config, options: Options) -> Settings:
         every_scenario=options.every_scenario,
         waivers=waivers,
         catalogue=catalogue(),
+        brought=bring(options.tests or config.tests, options.junit or config.junit, options.docs or config.docs),
     )
 
 

@@ -100,6 +100,15 @@ def check(
         LintEngine | None,
         typer.Option(help="Check validity too, by this engine; without a word: the first."),
     ] = None,
+    tests: Annotated[
+        list[str] | None, typer.Option(metavar="DIR", help="Test sources: which resources do they name? Repeatable.")
+    ] = None,
+    junit: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="JUnit reports of those tests; globs work; repeatable.")
+    ] = None,
+    docs: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Documents that name manual steps; globs work; repeatable.")
+    ] = None,
     scenarios: Annotated[
         Scenarios, typer.Option(help="Default parameters, or each combination of conditions on its own.")
     ] = Scenarios.DEFAULT,
@@ -128,6 +137,9 @@ def check(
         ignore=_rules("--ignore", ignore or ()),
         skip_others=skip_non_templates,
         lint=lint.value if lint else None,
+        tests=tuple(tests or ()),
+        junit=tuple(junit or ()),
+        docs=tuple(docs or ()),
     )
     outcomes = list(fleet.run(inputs(paths), options))
     _check_parameters(given(param or ()), outcomes)
