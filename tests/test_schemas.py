@@ -55,6 +55,10 @@ OBJECTS = {
     "graph": objects.GraphObject,
     "node": objects.NodeObject,
     "edge": objects.EdgeObject,
+    "tests": objects.TestsObject,
+    "tested": objects.TestedObject,
+    "tested_type": objects.TestedTypeObject,
+    "place": objects.PlaceObject,
 }
 
 
@@ -168,6 +172,8 @@ GOOD = (
     "environments: {prod: {Suffix: prod, Count: 3}}",
     "waivers: [{rule: no-mfa, reason: the login team's, until: '2027-03-31', resource: Pool, template: 'a/*'}]",
     "waivers: []",
+    "{tests: tests, junit: [out/*.xml, unit.xml], docs: [docs/RUNBOOK.md]}",
+    "tests: []",
 )
 BAD = (
     "rules: [no-mfa]",
@@ -183,6 +189,8 @@ BAD = (
     "waivers: [{reason: because}]",
     "waivers: [{rule: no-mfa, reason: ''}]",
     "waivers: [{rule: no-mfa, reason: because, til: '2027-03-31'}]",
+    "tests: {folder: tests}",
+    "junit: [[unit.xml]]",
     "[]",
     "unknown: 1",
     "profile: fancy",

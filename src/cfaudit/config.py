@@ -28,7 +28,8 @@ class Config:
     """What a configuration says; ``keys`` are the keys it has and where, ``path`` the file, None for none.
 
     ``off`` and ``grades`` are rules by their present ids. ``environments`` are parameter values by environment.
-    ``profile`` is a name or the path of a file, ``rules_dirs`` are paths of directories of rules.
+    ``profile`` is a name or the path of a file, ``rules_dirs`` are paths of directories of rules; ``tests``, ``junit``
+    and ``docs`` are paths.
     """
 
     profile: str | None = None
@@ -41,6 +42,9 @@ class Config:
     min_score: float | None = None
     environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()
+    tests: tuple[str, ...] = ()
+    junit: tuple[str, ...] = ()
+    docs: tuple[str, ...] = ()
     path: str | None = None
     keys: Mapping[str, Span] = field(default_factory=dict)
     rules_dirs: tuple[str, ...] = ()
@@ -111,6 +115,9 @@ class _Reader:
             min_score=self._min_score(),
             environments=self._environments(),
             waivers=tuple(self._waivers()),
+            tests=self._paths("tests"),
+            junit=self._paths("junit"),
+            docs=self._paths("docs"),
             path=str(self._path),
             keys=self._root.keys,
             rules_dirs=self._rules_dirs,
@@ -229,6 +236,14 @@ class _Reader:
                 )
             yield waiver_of(item, ("resource", "template"))
 
+    def _paths(self, key: str) -> tuple[str, ...]:
+        """One path or a list of them, relative to the configuration."""
+        node = self._root.entries.get(key)
+        items = node.items if isinstance(node, Seq) else (node,) if node else ()
+        return tuple(
+            os.path.normpath(self._path.parent / _text(item, key, "a path or a list of them")) for item in items
+        )
+
     def _line(self, span: Span) -> str:
         return self._lines[span.line - 1].strip() if span.line <= len(self._lines) else ""
 
@@ -244,6 +259,9 @@ _KEYS = (
     "min_score",
     "environments",
     "waivers",
+    "tests",
+    "junit",
+    "docs",
 )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cfaudit.inventory import Component, Match
     from cfaudit.model.declarations import Resource
     from cfaudit.model.template import Template
+    from cfaudit.sources.brought import Document
     from cfaudit.validity import Validity
 
 
@@ -30,7 +31,7 @@ class Facts(NamedTuple):
 
     ``matches`` holds, per component id of the profile's inventory, what fills it, or None; it is empty for a profile
     without inventory. ``screening`` are the configured stand-ins for a fraud detector,
-    ``validity`` what a validator says of the template, None where none was asked.
+    ``validity`` what a validator says of the template, None where none was asked, ``documents`` what people read.
     """
 
     as_of: date
@@ -41,6 +42,7 @@ class Facts(NamedTuple):
     external: tuple[External, ...] = ()
     screening: External | None = None
     validity: Validity | None = None
+    documents: tuple[Document, ...] = ()
 
     def requires(self, component: str) -> bool:
         """Whether the profile's inventory asks for a component."""

@@ -20,6 +20,7 @@ from cfaudit.report import TemplateObject, template_object, unusable
 from cfaudit.rule import Rule, load_categories
 from cfaudit.rulebook import Rulebook, rulebook
 from cfaudit.score import Gate, score
+from cfaudit.sources.brought import bring
 from cfaudit.sources.files import Input, may_be_template, read
 from cfaudit.validity import validate
 from cfaudit.waive import Catalogue, concerns
@@ -33,7 +34,8 @@ class Options(NamedTuple):
     ``select`` are the ids of the only rules to run, None for all; ``ignore`` those of rules not to run.
     ``environment`` names the parameter values of the configuration to use, below ``parameters``; ``lint`` the engine
     that says whether the template is valid, None for no answer. ``rules_dirs`` are directories of rules
-    beside the built-in ones, besides those that configurations name.
+    beside the built-in ones, besides those that configurations name. ``tests``, ``junit`` and ``docs`` are paths; each
+    replaces the configuration's where it names any.
     """
 
     as_of: date
@@ -51,6 +53,9 @@ class Options(NamedTuple):
     skip_others: bool = False
     lint: str | None = None
     rules_dirs: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    junit: tuple[str, ...] = ()
+    docs: tuple[str, ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -192,6 +197,7 @@ def settings_for(path: str, config: Config, options: Options) -> Settings:
         waivers=waivers,
         catalogue=book.catalogue,
         checks=book.checks,
+        brought=bring(options.tests or config.tests, options.junit or config.junit, options.docs or config.docs),
     )
 
 

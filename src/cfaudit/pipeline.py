@@ -20,6 +20,7 @@ from cfaudit.nodes import Diagnostic, Map, Scalar, Seq, Source, TemplateError, a
 from cfaudit.profile import AUTO, DOMAIN_THRESHOLD, Profile, load_profile
 from cfaudit.resolve import Scenario, every_scenario, resolve, scenarios
 from cfaudit.rule import Rule, load_rules
+from cfaudit.sources.brought import NOTHING, Brought
 from cfaudit.sources.include import included
 from cfaudit.sources.local import beside
 from cfaudit.validity import Validity
@@ -33,7 +34,8 @@ class Settings:
     ``every_scenario`` audits each combination of conditions that any parameter values reach as a stack of its own.
     ``waivers`` are those of the configuration that concern the template, None: no waiver works, wherever it stands.
     ``catalogue`` are the rules that a waiver may name, None: those that are evaluated. ``validity`` is what a validator
-    says of the template, None: none was asked. ``checks`` are the functions that the rules name.
+    says of the template, None: none was asked. ``checks`` are the functions that the rules name, ``brought`` tests,
+    their results, and documents.
     """
 
     as_of: date
@@ -46,6 +48,7 @@ class Settings:
     catalogue: Catalogue | None = None
     validity: Validity | None = None
     checks: Mapping[str, Check] = field(default_factory=lambda: CHECKS)
+    brought: Brought = NOTHING
 
 
 class Audit(NamedTuple):
@@ -165,6 +168,7 @@ def _facts(profile: Profile, matches: Mapping[str, Match | None], settings: Sett
         external=config.external,
         screening=config.screening,
         validity=settings.validity,
+        documents=settings.brought.documents,
     )
 
 

@@ -25,6 +25,7 @@ from cfaudit.nodes import Map, Node, Scalar, TemplateError
 from cfaudit.pipeline import Settings, audit
 from cfaudit.rule import Rule
 from cfaudit.rulebook import Rulebook, rulebook
+from cfaudit.sources.brought import bring
 from cfaudit.sources.files import read
 from cfaudit.validity import ENGINES, validate
 
@@ -154,6 +155,7 @@ def judge_text(fixture: Fixture, rule: Rule, text: str, book: Rulebook | None = 
         config=config,
         validity=validate(options.lint, text, path, options.region, parameters) if options.lint else None,
         checks=book.checks,
+        brought=bring((), (), config.docs),
     )
     results = audit(text, path, settings, [rule]).results
     if not results:

@@ -10,9 +10,10 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from cfaudit import __version__, data
+from cfaudit.coverage import Coverage
 from cfaudit.finding import Evidence, Finding, Outcome, Result, Severity, Verdict
 from cfaudit.graph import graph
 from cfaudit.nodes import Diagnostic, TemplateError
@@ -20,6 +21,9 @@ from cfaudit.pipeline import Audit
 from cfaudit.rule import OPTIONS, Remedy, Rule
 from cfaudit.score import CategoryScore, ComponentState, Gate, RuleScore, Scorecard, round_half_up, severity_of
 from cfaudit.steps import load_steps, needed
+
+if TYPE_CHECKING:
+    from cfaudit.sources.suites import Place
 
 
 class EvidenceObject(TypedDict):
@@ -228,6 +232,44 @@ class GraphObject(TypedDict):
     edges: list[EdgeObject]
 
 
+class PlaceObject(TypedDict):
+    """A line of a test source."""
+
+    file: str
+    line: int
+
+
+class TestedObject(TypedDict):
+    """A resource and where tests name it."""
+
+    logical_id: str
+    type: str
+    named: bool
+    places: list[PlaceObject]
+
+
+class TestedTypeObject(TypedDict):
+    """A type of resource, how many of them tests name, and where they name the type."""
+
+    type: str
+    resources: int
+    named: int
+    places: list[PlaceObject]
+
+
+class TestsObject(TypedDict):
+    """What tests name of the template and how they ended."""
+
+    files: int
+    resources: list[TestedObject]
+    types: list[TestedTypeObject]
+    run: int | None
+    passed: int | None
+    failed: int | None
+    errors: int | None
+    skipped: int | None
+
+
 class TemplateObject(TypedDict):
     """One template under one set of parameters."""
 
@@ -245,6 +287,7 @@ class TemplateObject(TypedDict):
     options: list[OptionObject]
     scorecard: ScorecardObject | None
     graph: GraphObject
+    tests: TestsObject | None
 
 
 class ToolObject(TypedDict):
@@ -296,6 +339,7 @@ def template_object(card: Scorecard) -> TemplateObject:
             readiness=_readiness(card),
         ),
         graph=graph_object(audit),
+        tests=_tests(card.coverage) if card.coverage else None,
     )
 
 
@@ -322,6 +366,7 @@ def unusable(path: str, error: TemplateError, as_of: date) -> TemplateObject:
         options=[],
         scorecard=None,
         graph=GraphObject(nodes=[], edges=[]),
+        tests=None,
     )
 
 
@@ -478,6 +523,32 @@ def _diagnostic(diagnostic: Diagnostic) -> DiagnosticObject:
     span = diagnostic.span
     message = f"{diagnostic.message} ({diagnostic.hint})" if diagnostic.hint else diagnostic.message
     return DiagnosticObject(level=diagnostic.level, message=message, file=span.file, line=span.line, column=span.column)
+
+
+def _tests(tested: Coverage) -> TestsObject:
+    run = tested.run
+    return TestsObject(
+        files=tested.files,
+        resources=[
+            TestedObject(
+                logical_id=each.logical_id, type=each.type, named=bool(each.places), places=_places(each.places)
+            )
+            for each in tested.resources
+        ],
+        types=[
+            TestedTypeObject(type=each.type, resources=each.resources, named=each.named, places=_places(each.places))
+            for each in tested.types
+        ],
+        run=run.run if run else None,
+        passed=run.passed if run else None,
+        failed=run.failed if run else None,
+        errors=run.errors if run else None,
+        skipped=run.skipped if run else None,
+    )
+
+
+def _places(places: Iterable[Place]) -> list[PlaceObject]:
+    return [PlaceObject(file=place.file, line=place.line) for place in places]
 
 
 def graph_object(audit: Audit) -> GraphObject:

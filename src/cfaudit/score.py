@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
+from cfaudit.coverage import Coverage, coverage
 from cfaudit.finding import Finding, Outcome, Result, Severity, Verdict
 from cfaudit.pipeline import Audit
 from cfaudit.profile import INVENTORY_RULE
@@ -38,6 +39,7 @@ GRADES = (
 )
 
 COMPLETENESS = "resource-completeness"
+COVERAGE = "test-coverage"
 
 
 class Gate(NamedTuple):
@@ -91,6 +93,7 @@ class Scorecard(NamedTuple):
     grade: str | None
     gate: Gate
     held: bool
+    coverage: Coverage | None = None
 
     @property
     def failed(self) -> bool:
@@ -102,7 +105,13 @@ def score(audit: Audit, categories: Iterable[Category], gate: Gate, *, strict: b
     """Score one audit. ``strict`` counts what is unknown as possible with nothing earned."""
     components = component_states(audit)
     earned = {result.rule.id: _earned(result, components, strict=strict) for result in audit.results}
-    rows = tuple(_category(category, audit, earned, components) for category in categories)
+    tested = coverage(audit)
+    rows = tuple(
+        _tested(category, tested)
+        if category.id == COVERAGE and tested
+        else _category(category, audit, earned, components)
+        for category in categories
+    )
     assessed = [row for row in rows if row.status == "assessed"]
     total = sum(row.category.weight for row in assessed)
     overall = None
@@ -110,7 +119,8 @@ def score(audit: Audit, categories: Iterable[Category], gate: Gate, *, strict: b
         overall = round_half_up(sum((row.score or 0.0) * row.category.weight for row in assessed) / total)
     share = {row.category.id: 100 * row.category.weight / total / row.possible for row in assessed}
     rules = tuple(_rule(result, *earned[result.rule.id], share) for result in audit.results)
-    return Scorecard(audit, components, rules, rows, overall, grade(overall), gate, _held(audit.results, gate, overall))
+    held = _held(audit.results, gate, overall)
+    return Scorecard(audit, components, rules, rows, overall, grade(overall), gate, held, tested)
 
 
 def round_half_up(value: float, places: str = "0.1") -> float:
@@ -204,8 +214,20 @@ def _category(
     return CategoryScore(category, "assessed", round_half_up(100 * got / possible), got, possible, detail)
 
 
+def _tested(category: Category, tested: Coverage) -> CategoryScore:
+    """The row of what tests name: the share of logical ids, times the share of the tests that passed."""
+    possible = float(len(tested.resources))
+    if not possible:
+        detail = (
+            "the template has no resource to name" if tested.files else f"{tested.detail}; no test sources (--tests)"
+        )
+        return CategoryScore(category, "not_assessed", None, 0.0, 0.0, detail)
+    score = round_half_up(100 * tested.earned / possible)
+    return CategoryScore(category, "assessed", score, round_half_up(tested.earned, "0.01"), possible, tested.detail)
+
+
 def _not_assessed(category: Category) -> str:
-    if category.id == "test-coverage":
+    if category.id == COVERAGE:
         return "no evidence was brought"
     if category.id == COMPLETENESS:
         return "the stack implies no component that could be missing"

@@ -1,8 +1,9 @@
-"""rules/manual-steps.yaml and a Template in, the steps that a person must take, and those the template owns up to."""
+"""rules/manual-steps.yaml and a Template in, the steps that a person must take, and those that somebody wrote down."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from cfaudit.model.reliance import Naming, grants, naming, workloads
 from cfaudit.model.template import Template
 from cfaudit.nodes import Map, Scalar, Seq, Span, Unknown, Value
 from cfaudit.rule import RULES, Plain, RuleError, table
+from cfaudit.sources.brought import Document
 
 TABLE = RULES / "manual-steps.yaml"
 
@@ -21,7 +23,8 @@ class Step(NamedTuple):
 
     Needed by a resource of one of ``types`` (where the property at ``where[type]`` has one of ``values``) unless a
     resource of ``automated_by`` refers to it; where none is declared, by a grant of one of ``actions``; and when one
-    of ``rules`` fails. ``before_create``: creating the stack fails until it is taken.
+    of ``rules`` fails. ``before_create``: creating the stack fails until it is taken. ``words`` are phrases by which
+    documents speak of it.
     """
 
     id: str
@@ -35,6 +38,7 @@ class Step(NamedTuple):
     values: tuple[str, ...] = ()
     automated_by: tuple[str, ...] = ()
     before_create: bool = False
+    words: tuple[str, ...] = ()
 
 
 class Need(NamedTuple):
@@ -55,7 +59,7 @@ def load_steps() -> tuple[Step, ...]:
     return tuple(_step(name, row) for name, row in rows.items())
 
 
-_LISTS = ("types", "rules", "actions", "values", "automated_by")
+_LISTS = ("types", "rules", "actions", "values", "automated_by", "words")
 _TEXTS = ("text", "command", "verify")
 _FIELDS = (*_LISTS, *_TEXTS, "where", "before_create")
 
@@ -69,11 +73,11 @@ def _step(name: str, row: Plain) -> Step:
         raise RuleError(TABLE, 1, f"the step {name!r} has text, command and verify, and may have where, {_LISTS}")
     where = row.get("where") or {}
     lists = {key: value if isinstance(value := row.get(key) or [], list) else [value] for key in _LISTS}
-    types, rules, actions, values, automated_by = (tuple(str(word) for word in lists[key]) for key in _LISTS)
+    types, rules, actions, values, automated_by, words = (tuple(str(word) for word in lists[key]) for key in _LISTS)
     paths = tuple((kind, str(path)) for kind, path in where.items()) if isinstance(where, dict) else ()
     text, command, verify = (" ".join(str(row[key]).split()) for key in _TEXTS)
     first = row.get("before_create") is True
-    return Step(name, text, command, verify, types, rules, actions, paths, values, automated_by, first)
+    return Step(name, text, command, verify, types, rules, actions, paths, values, automated_by, first, words)
 
 
 def needed(template: Template, steps: tuple[Step, ...]) -> Iterator[tuple[Step, Resource]]:
@@ -129,6 +133,41 @@ def documented(template: Template) -> Mapping[str, Span]:
             if isinstance(name, Scalar):
                 found.setdefault(name.text, _entry_span(entry, name))
     return found
+
+
+class Said(NamedTuple):
+    """A line of a document that speaks of a step."""
+
+    span: Span
+    text: str
+
+
+_ITEM = re.compile(r"\s*(?:#{1,6}|[-*+•]|\d{1,9}[.)])\s+")
+_UNDERLINE = re.compile(r"\s*(?:=+|-+)\s*")
+
+
+def described(step: Step, documents: Iterable[Document]) -> Said | None:
+    """The first line of the documents that speaks of a step, None where none does.
+
+    It has the step's id or its command, or is a heading or a list item with all words of one of the step's phrases;
+    ``verif*`` is verify, verified and verification.
+    """
+    command = " ".join(step.command.split()[:3])
+    named = re.compile(rf"(?<![\w-])(?:{re.escape(step.id)}|{re.escape(command)})(?![\w-])", re.IGNORECASE)
+    phrases = [[_word(word) for word in said.split()] for said in step.words]
+    for document in documents:
+        following = (*document.lines[1:], "")
+        for number, (line, after) in enumerate(zip(document.lines, following, strict=True), 1):
+            spoken = _ITEM.match(line) or (line.strip() and _UNDERLINE.fullmatch(after))
+            if named.search(line) or (spoken and any(all(word.search(line) for word in each) for each in phrases)):
+                text = line.strip()
+                column = line.index(text) + 1
+                return Said(Span(document.path, number, column, number, column + len(text)), text)
+    return None
+
+
+def _word(word: str) -> re.Pattern[str]:
+    return re.compile(rf"\b{re.escape(word.rstrip('*'))}" + ("" if word.endswith("*") else r"\b"), re.IGNORECASE)
 
 
 def _entry_span(entry: Value, name: Scalar) -> Span:

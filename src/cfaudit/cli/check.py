@@ -105,6 +105,15 @@ def check(
         LintEngine | None,
         typer.Option(help="Check validity too, by this engine; without a word: the first."),
     ] = None,
+    tests: Annotated[
+        list[str] | None, typer.Option(metavar="DIR", help="Test sources: which resources do they name? Repeatable.")
+    ] = None,
+    junit: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="JUnit reports of those tests; globs work; repeatable.")
+    ] = None,
+    docs: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Documents that name manual steps; globs work; repeatable.")
+    ] = None,
     scenarios: Annotated[
         Scenarios, typer.Option(help="Default parameters, or each combination of conditions on its own.")
     ] = Scenarios.DEFAULT,
@@ -133,6 +142,9 @@ def check(
         skip_others=skip_non_templates,
         lint=lint.value if lint else None,
         rules_dirs=rules_dirs(rules),
+        tests=tuple(tests or ()),
+        junit=tuple(junit or ()),
+        docs=tuple(docs or ()),
     )
     if select or ignore:
         known = fleet.rulebooks(entries, options)

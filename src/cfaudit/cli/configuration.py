@@ -61,6 +61,9 @@ def _rows(held: Config) -> Iterator[tuple[str, str, str]]:
         yield f"external.{entry.kind}", f"{entry.value}: {entry.reason}", entry.span.point()
     if held.screening:
         yield "screening", held.screening.value, held.screening.span.point()
+    for key, paths in (("tests", held.tests), ("junit", held.junit), ("docs", held.docs)):
+        if paths:
+            yield key, ", ".join(paths), _origin(held, key)
     for environment, values in held.environments.items():
         yield (
             f"environments.{environment}",

@@ -27,11 +27,13 @@ from cfaudit.render.outline import (
     gate_sentence,
     grade_sentence,
     groups,
+    lines_of,
     one_line,
     place,
     plural,
     positives,
     score_of,
+    tests_sentence,
     visible,
 )
 from cfaudit.report import (
@@ -43,6 +45,7 @@ from cfaudit.report import (
     ScorecardObject,
     SentenceObject,
     TemplateObject,
+    TestsObject,
 )
 
 Pieces: TypeAlias = "tuple[str | tuple[str, str], ...]"
@@ -204,6 +207,7 @@ def _template(sheet: _Sheet, template: TemplateObject, *, quiet: bool, verbose: 
     if not quiet:
         _findings(sheet, template, verbose=verbose)
         _positives(sheet, template)
+        _tests(sheet, template["tests"], verbose=verbose)
     _scorecard(sheet, template, card)
     if not quiet:
         _readiness(sheet, card["readiness"])
@@ -388,6 +392,30 @@ def _positive(sheet: _Sheet, positive: Positive) -> None:
         share = f"{len(findings)} of {positive.total}"
         said = (("~ ", "green"), f"{one_line(rule['title'])}: ", (share, "yellow"))
     sheet.spread(said, ((where, _DIM),), indent=2)
+
+
+# Tests ---------------------------------------------------------------------------------------------------------------
+
+
+def _tests(sheet: _Sheet, tests: TestsObject | None, *, verbose: bool) -> None:
+    """How many resources of each type the tests name; ``verbose``: which, and where."""
+    if tests is None:
+        return
+    _heading(sheet, "TESTS", tests_sentence(tests))
+    sheet.blank()
+    for kind in tests["types"]:
+        whole, none = kind["named"] == kind["resources"], not kind["named"]
+        mark = ("✓ ", "green") if whole else ("✗ ", "red") if none else ("~ ", "yellow")
+        share = f"{kind['named']} of {kind['resources']}"
+        of_type = ((f"type named {lines_of(kind['places'], 1)}", _DIM),) if kind["places"] else ()
+        sheet.spread((mark, one_line(kind["type"]), "  ", (share, mark[1])), of_type, indent=2)
+        for each in tests["resources"] if verbose else ():
+            if each["type"] == kind["type"]:
+                mark = ("✓ ", "green") if each["named"] else ("✗ ", "red")
+                where = lines_of(each["places"], MAX_LINES) or "not named"
+                sheet.spread((mark, one_line(each["logical_id"])), ((where, _DIM),), indent=4)
+    if tests["types"] and not verbose:
+        sheet.put(("-v lists the resources.", _DIM), indent=2)
 
 
 # The scorecard -------------------------------------------------------------------------------------------------------

@@ -23,11 +23,13 @@ from cfaudit.render.outline import (
     gate_sentence,
     grade_sentence,
     groups,
+    lines_of,
     one_line,
     place,
     plural,
     positives,
     score_of,
+    tests_sentence,
     visible,
 )
 from cfaudit.report import (
@@ -39,6 +41,7 @@ from cfaudit.report import (
     Report,
     ScorecardObject,
     TemplateObject,
+    TestsObject,
 )
 from cfaudit.rule import Rule
 
@@ -103,6 +106,7 @@ _SHORTENED = {
     "rule": "rules without their evidence, impact and fixes",
     "positives": "what holds is counted only",
     "unknown": "what is not decided is counted only",
+    "tests": "what tests name is counted only",
     "options": "the steps of the options are counted only",
     "readiness": "features that will not work and manual steps are left out",
     "scorecard": "scorecards on one line",
@@ -112,6 +116,7 @@ _PHASES = (
     "medium short",
     "positives counted",
     "unknown counted",
+    "tests counted",
     "low on a line",
     "medium on a line",
     "high short",
@@ -223,6 +228,8 @@ def _template(template: TemplateObject, number: int) -> Iterator[Block]:
     yield _block("unknown", _unknown(template), *_terser("unknown", _unknown_counted(template), number))
     counted = _positives_counted(template)
     yield _block("positives", _positives(template), *_terser("positives", counted, number))
+    counted = _tests_counted(template["tests"])
+    yield _block("tests", _tests(template["tests"]), *_terser("tests", counted, number))
     compact = (_compact(template, card), _phase(_LAST_COMPLETE, number))
     yield _block("scorecard", _scorecard(template, card), compact, ("", _phase("nothing", number)))
     ready = ["\n".join(_verdict(card["readiness"])), "\n---\n"]
@@ -438,6 +445,37 @@ def _positive(positive: Positive) -> str:
     lines = dict.fromkeys(finding["evidence"][0]["line"] for finding in findings)
     where = f"{'line' if len(lines) == 1 else 'lines'} {', '.join(map(str, lines))}"
     return f"**{prose(held)}** - {share}{said} ({where})"
+
+
+def _tests(tests: TestsObject | None) -> Iterator[str]:
+    """Each resource and where tests name it, folded."""
+    if tests is None:
+        return
+    yield "\n## **TESTS**\n"
+    if not tests["resources"]:
+        yield f"{escape(tests_sentence(tests))}\n"
+        return
+    yield f"<details>\n<summary>{escape(tests_sentence(tests))}</summary>\n"
+    yield "| **Resource** | **Type** | **Named** |"
+    yield "| --- | --- | --- |"
+    for each in tests["resources"]:
+        where = escape(lines_of(each["places"], MAX_MESSAGES)) or "no"
+        yield f"| {_cell(each['logical_id'])} | {_cell(each['type'])} | {where} |"
+    of_types = [kind for kind in tests["types"] if kind["places"]]
+    if of_types:
+        yield "\nTypes that tests name, which counts for no resource:\n"
+        yield from (f"- {code(kind['type'])}: {escape(lines_of(kind['places'], MAX_MESSAGES))}" for kind in of_types)
+    yield "\n</details>\n"
+
+
+def _tests_counted(tests: TestsObject | None) -> Iterator[str]:
+    if tests is not None:
+        yield f"\n## **TESTS**\n\n{escape(tests_sentence(tests))}."
+
+
+def _cell(text: str) -> str:
+    """A code span in a table, where a bar ends a cell even in code. https://github.github.com/gfm/#example-200"""
+    return code(text).replace("|", "\\|")
 
 
 def _scorecard(template: TemplateObject, card: ScorecardObject) -> Iterator[str]:

@@ -11,10 +11,12 @@ from cfaudit.report import (
     EvidenceObject,
     FindingObject,
     NodeObject,
+    PlaceObject,
     Report,
     RuleObject,
     ScorecardObject,
     TemplateObject,
+    TestsObject,
 )
 
 SEVERITIES = ("critical", "high", "medium", "low", "info")
@@ -218,6 +220,27 @@ def place(evidence: EvidenceObject) -> str:
 def plural(number: int, noun: str) -> str:
     """``1 rule``, ``2 rules``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def tests_sentence(tests: TestsObject) -> str:
+    """What tests name and how they ended, in one sentence."""
+    said = []
+    if tests["files"]:
+        named = sum(each["named"] for each in tests["resources"])
+        said.append(
+            f"{named} of {plural(len(tests['resources']), 'resource')} named in {plural(tests['files'], 'file')}"
+        )
+    if tests["run"] is not None:
+        ended = [f"{tests['passed']} of {plural(tests['run'], 'test')} passed"]
+        counted = ((tests["failed"], "failed"), (tests["errors"], "broken"), (tests["skipped"], "skipped"))
+        said.append(", ".join([*ended, *(f"{number} {word}" for number, word in counted if number)]))
+    return "; ".join(said)
+
+
+def lines_of(places: list[PlaceObject], most: int) -> str:
+    """The first places, and how many more there are: ``tests/test_a.py:3, tests/test_b.py:9 and 4 more``."""
+    shown = ", ".join(f"{one_line(each['file'])}:{each['line']}" for each in places[:most])
+    return shown + (f" and {len(places) - most} more" if len(places) > most else "")
 
 
 def kind_of(node: NodeObject) -> str:
