@@ -14,7 +14,6 @@ from cfaudit.finding import Result
 from cfaudit.fleet import catalogue
 from cfaudit.pipeline import Settings, audit
 from cfaudit.rule import Rule
-from cfaudit.validity import validate
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = ROOT / "fixtures" / "rules"
@@ -98,6 +97,6 @@ def judge_text(fixture: Fixture, rule: Rule, text: str) -> Result:
         region=options.region,
         profile=options.profile,
         config=config,
-        validity=validate(options.lint, text, path, options.region, parameters) if options.lint else None,
+        lint=options.lint,
     )
     return audit(text, path, settings, [rule]).results[0]

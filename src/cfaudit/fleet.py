@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -21,7 +20,6 @@ from cfaudit.report import TemplateObject, template_object, unusable
 from cfaudit.rule import Rule, load_categories, load_rules
 from cfaudit.score import Gate, score
 from cfaudit.sources.files import Input, may_be_template, read
-from cfaudit.validity import validate
 from cfaudit.waive import Catalogue, concerns
 
 PASSED, FAILED, UNUSABLE, BROKE = 0, 1, 2, 3
@@ -90,8 +88,6 @@ def audit_input(entry: Input, options: Options) -> Outcome:
         return _unusable(entry, name, error, options)
     config = config_of(entry.path, options.profile)
     settings = settings_for(entry.path, config, options)
-    if options.lint:
-        settings = replace(settings, validity=validate(options.lint, text, name, options.region, settings.parameters))
     try:
         audited = audits(text, name, settings, _selected(options.select, options.ignore))
     except NotTemplateError as error:
@@ -171,6 +167,7 @@ def settings_for(path: str, config: Config, options: Options) -> Settings:
         every_scenario=options.every_scenario,
         waivers=waivers,
         catalogue=catalogue(),
+        lint=options.lint,
     )
 
 
