@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,6 @@ from cfaudit.rulebook import Rulebook, rulebook
 from cfaudit.score import Gate, score
 from cfaudit.sources.brought import bring
 from cfaudit.sources.files import Input, may_be_template, read
-from cfaudit.validity import validate
 from cfaudit.waive import Catalogue, concerns
 
 PASSED, FAILED, UNUSABLE, BROKE = 0, 1, 2, 3
@@ -97,8 +95,6 @@ def audit_input(entry: Input, options: Options) -> Outcome:
         return _unusable(entry, name, error, options)
     config = config_of(entry.path, options.profile, options.rules_dirs)
     settings = settings_for(entry.path, config, options)
-    if options.lint:
-        settings = replace(settings, validity=validate(options.lint, text, name, options.region, settings.parameters))
     try:
         audited = audits(text, name, settings, _selected(_directories(config, options), options.select, options.ignore))
     except NotTemplateError as error:
@@ -198,6 +194,7 @@ def settings_for(path: str, config: Config, options: Options) -> Settings:
         catalogue=book.catalogue,
         checks=book.checks,
         brought=bring(options.tests or config.tests, options.junit or config.junit, options.docs or config.docs),
+        lint=options.lint,
     )
 
 

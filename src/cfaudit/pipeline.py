@@ -11,7 +11,7 @@ from cfaudit.checks import CHECKS
 from cfaudit.config import Config
 from cfaudit.evaluate import Case, Check, evaluate
 from cfaudit.facts import Facts
-from cfaudit.finding import Result, Severity, Waiver
+from cfaudit.finding import Finding, Result, Severity, Waiver
 from cfaudit.integrity import diagnose
 from cfaudit.inventory import Match, match
 from cfaudit.load import load
@@ -23,7 +23,7 @@ from cfaudit.rule import Rule, load_rules
 from cfaudit.sources.brought import NOTHING, Brought
 from cfaudit.sources.include import included
 from cfaudit.sources.local import beside
-from cfaudit.validity import Validity
+from cfaudit.validity import ENGINES, Validity, validate
 from cfaudit.waive import Catalogue, Waived, waive
 
 
@@ -33,9 +33,9 @@ class Settings:
 
     ``every_scenario`` audits each combination of conditions that any parameter values reach as a stack of its own.
     ``waivers`` are those of the configuration that concern the template, None: no waiver works, wherever it stands.
-    ``catalogue`` are the rules that a waiver may name, None: those that are evaluated. ``validity`` is what a validator
-    says of the template, None: none was asked. ``checks`` are the functions that the rules name, ``brought`` tests,
-    their results, and documents.
+    ``catalogue`` are the rules that a waiver may name, None: those that are evaluated. ``lint`` is the engine that says
+    whether the template is valid, None: none is asked. ``checks`` are the functions that the rules name, ``brought``
+    tests, their results, and documents.
     """
 
     as_of: date
@@ -46,15 +46,16 @@ class Settings:
     every_scenario: bool = False
     waivers: tuple[Waiver, ...] | None = ()
     catalogue: Catalogue | None = None
-    validity: Validity | None = None
     checks: Mapping[str, Check] = field(default_factory=lambda: CHECKS)
     brought: Brought = NOTHING
+    lint: str | None = None
 
 
 class Audit(NamedTuple):
     """One template, evaluated: everything that scoring and reporting need.
 
-    ``cases`` holds one entry per scenario, ``used`` the configuration's waivers that covered something.
+    ``cases`` holds one entry per scenario, ``used`` the configuration's waivers that covered something. ``validity`` is
+    what a validator says of the template, None where none was asked.
     """
 
     source: Source
@@ -65,6 +66,7 @@ class Audit(NamedTuple):
     results: tuple[Result, ...]
     diagnostics: tuple[Diagnostic, ...]
     used: frozenset[Waiver] = frozenset()
+    validity: Validity | None = None
 
     @property
     def template(self) -> Template:
@@ -82,7 +84,7 @@ def audit(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None
     source = included(load(text, path), beside(path))
     scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
     branches, notes = scenarios(source, scenario)
-    return _audit(source, branches, settings, rules, notes)
+    return _audit(source, branches, settings, rules, notes, _validity(text, path, scenario, settings))
 
 
 def audits(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None = None) -> tuple[Audit, ...]:
@@ -92,7 +94,15 @@ def audits(text: str, path: str, settings: Settings, rules: Iterable[Rule] | Non
     source = included(load(text, path), beside(path))
     scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
     branches, notes = every_scenario(source, scenario)
-    return tuple(_audit(source, (branch,), settings, rules, notes) for branch in branches)
+    validity = _validity(text, path, scenario, settings)
+    return tuple(_audit(source, (branch,), settings, rules, notes, validity) for branch in branches)
+
+
+def _validity(text: str, path: str, scenario: Scenario, settings: Settings) -> Validity | None:
+    """What the engine that was asked for says of a template that can be read."""
+    if settings.lint is None:
+        return None
+    return validate(settings.lint, text, path, settings.region, scenario.parameters)
 
 
 def _audit(
@@ -101,20 +111,23 @@ def _audit(
     settings: Settings,
     rules: Iterable[Rule] | None,
     notes: tuple[Diagnostic, ...],
+    validity: Validity | None,
 ) -> Audit:
     local = beside(source.path)
     templates = [build(resolve(source, branch), local) for branch in branches]
     profile, reason, matched = _profile(templates, settings)
     cases = tuple(
-        (template, _facts(profile, matches, settings)) for template, matches in zip(templates, matched, strict=True)
+        (template, _facts(profile, matches, settings, validity))
+        for template, matches in zip(templates, matched, strict=True)
     )
     known = tuple(rules or load_rules(CHECKS))
     grades = {**profile.grades, **settings.config.grades}
     results = _regraded(evaluate(cases, _asked(known, profile, settings, grades), settings.checks), grades)
     waived = _waived(results, templates[0].source, templates, settings, known)
     read = templates[0].source
-    said = (*read.diagnostics, *notes, *diagnose(read), *_left_out(settings.config), *waived.diagnostics)
-    return Audit(source, profile, reason, settings, cases, waived.results, said, waived.used)
+    said = (*read.diagnostics, *notes, *diagnose(read), *_broken(templates[0], validity), *_left_out(settings.config))
+    said += waived.diagnostics
+    return Audit(source, profile, reason, settings, cases, waived.results, said, waived.used, validity)
 
 
 def _asked(
@@ -130,15 +143,17 @@ def _asked(
 
 
 def _regraded(results: tuple[Result, ...], grades: Mapping[str, Severity]) -> tuple[Result, ...]:
-    """A severity that somebody gave a rule is that of all its findings."""
+    """A severity that somebody gave a rule is that of all its findings; what is mere information stays that."""
     if not grades:
         return results
     return tuple(
-        result._replace(findings=tuple(replace(finding, severity=None) for finding in result.findings))
-        if result.rule.id in grades
-        else result
+        result._replace(findings=tuple(map(_plain, result.findings))) if result.rule.id in grades else result
         for result in results
     )
+
+
+def _plain(finding: Finding) -> Finding:
+    return finding if finding.severity is Severity.INFO else replace(finding, severity=None)
 
 
 def _waived(
@@ -157,7 +172,17 @@ def _left_out(config: Config) -> Iterator[Diagnostic]:
         yield Diagnostic("info", f"off by configuration, not judged: {named}", config.keys["rules"])
 
 
-def _facts(profile: Profile, matches: Mapping[str, Match | None], settings: Settings) -> Facts:
+def _broken(template: Template, validity: Validity | None) -> Iterator[Diagnostic]:
+    """A word about an engine that could not say whether the template is valid."""
+    if validity is not None and validity.failure is not None:
+        other = next(engine for engine in ENGINES if not validity.failure.startswith(engine))
+        hint = f"nothing is wrong with the template for that; '--lint {other}' asks the other engine"
+        yield Diagnostic("warning", f"validity is not known: {validity.failure}", template.span, hint)
+
+
+def _facts(
+    profile: Profile, matches: Mapping[str, Match | None], settings: Settings, validity: Validity | None
+) -> Facts:
     config = settings.config
     return Facts(
         as_of=settings.as_of,
@@ -167,8 +192,8 @@ def _facts(profile: Profile, matches: Mapping[str, Match | None], settings: Sett
         matches=matches,
         external=config.external,
         screening=config.screening,
-        validity=settings.validity,
         documents=settings.brought.documents,
+        validity=validity,
     )
 
 

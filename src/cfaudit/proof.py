@@ -27,7 +27,7 @@ from cfaudit.rule import Rule
 from cfaudit.rulebook import Rulebook, rulebook
 from cfaudit.sources.brought import bring
 from cfaudit.sources.files import read
-from cfaudit.validity import ENGINES, validate
+from cfaudit.validity import ENGINES
 
 AS_OF = "2026-11-22"
 """The day a fixture is judged by that names none."""
@@ -153,7 +153,7 @@ def judge_text(fixture: Fixture, rule: Rule, text: str, book: Rulebook | None = 
         region=options.region,
         profile=options.profile,
         config=config,
-        validity=validate(options.lint, text, path, options.region, parameters) if options.lint else None,
+        lint=options.lint,
         checks=book.checks,
         brought=bring((), (), config.docs),
     )

@@ -630,7 +630,7 @@ def _readiness(card: Scorecard) -> ReadinessObject:
 
 def _deploys(card: Scorecard) -> tuple[str, str]:
     """Whether a template without a gap that stops its creation deploys, and what decides it where that is unknown."""
-    if card.audit.settings.validity is None:
+    if card.audit.validity is None:
         return "unknown", "validity was not checked; --lint checks it"
     unknown = [row.result.rule for row in card.rules if row.result.verdict is Verdict.UNKNOWN]
     open_ = [rule.id for rule in unknown if rule.blocks_create]

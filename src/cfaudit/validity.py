@@ -1,14 +1,16 @@
 """A template's text in, what a validator says of it out: would CloudFormation take it?
 
 Both validators speak cfn-lint's rule ids. They are extras of the package and imported only when asked for; both work
-offline. A ``.cfnlintrc`` is not read: what a template is worth must not depend on the folder it is audited from.
+offline. Neither a ``.cfnlintrc`` nor ``Metadata.cfn-lint`` reaches them: what a template is worth must not depend on
+the folder it is audited from, and what it asks to be ignored is ignored in the open, by the check.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -16,6 +18,8 @@ from cfaudit.nodes import Span
 
 if TYPE_CHECKING:
     import cloudformation_validate
+    from cfnlint.match import Match
+    from cfnlint.runner import Runner
 
 Level = Literal["error", "warning"]
 
@@ -42,27 +46,41 @@ class Problem(NamedTuple):
 
 
 class Validity(NamedTuple):
-    """What an engine said of a template, in the template's order; ``engine`` is its name and version."""
+    """What an engine said of a template, in the template's order; ``engine`` is its name and version.
+
+    ``failure`` is why it could not say all that it should, None where it could.
+    """
 
     engine: str
     problems: tuple[Problem, ...]
+    failure: str | None = None
 
 
 def validate(engine: str, text: str, path: str, region: str | None, parameters: Mapping[str, str]) -> Validity:
-    """Validate a template. Raises ``MissingEngineError``."""
+    """Validate a template that ``load`` can read: cfn-lint dies of one nested too deep. Raises ``MissingEngineError``.
+
+    An engine that breaks is a failure told of, never an exception.
+    """
     try:
-        name, problems = _ENGINES[engine](text, path, region, parameters)
+        held = _ENGINES[engine](text, path, region, parameters)
     except ImportError:
         message = f"{engine} is not installed; install it with: pip install 'cfaudit[{EXTRAS[engine]}]'"
         raise MissingEngineError(message) from None
-    return Validity(name, tuple(sorted(problems, key=lambda problem: (problem.span, problem.rule))))
+    except Exception as error:  # whatever an engine trips over, the audit goes on without it
+        return Validity(engine, (), f"{engine} broke: {type(error).__name__}: {_first_line(str(error))}")
+    return held._replace(problems=tuple(sorted(held.problems, key=lambda problem: (problem.span, problem.rule))))
 
 
-def _fast(text: str, path: str, region: str | None, parameters: Mapping[str, str]) -> tuple[str, list[Problem]]:
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0][:200]
+
+
+def _fast(text: str, path: str, region: str | None, parameters: Mapping[str, str]) -> Validity:
     import cloudformation_validate as library
 
     config = library.ValidateConfig(
         severity_level=library.Severity.WARN,
+        detail_level=library.DetailLevel.STANDARD,
         parameter_overrides=dict(parameters),
         pseudo_parameter_overrides=library.PseudoParameterOverrides(region=region),
     )
@@ -72,7 +90,7 @@ def _fast(text: str, path: str, region: str | None, parameters: Mapping[str, str
         library.Severity.ERROR: "error",
         library.Severity.WARN: "warning",
     }
-    problems = [
+    problems = tuple(
         Problem(
             _RULE.sub("E", found.rule_id),
             levels[found.severity],
@@ -88,8 +106,16 @@ def _fast(text: str, path: str, region: str | None, parameters: Mapping[str, str
         )
         for found in report.diagnostics
         if found.severity in levels
-    ]
-    return f"{FAST} {library.version()}", problems
+    )
+    failure = None
+    if report.status is library.ReportStatus.ANALYSIS_INCOMPLETE or (
+        report.status is library.ReportStatus.ERROR and not problems
+    ):
+        spent = "; ".join(
+            each.description for each in report.metadata.budget_exhaustions or () if each.analysis_incomplete
+        )
+        failure = f"{FAST} did not finish: {spent or report.status.name.lower()}"
+    return Validity(f"{FAST} {library.version()}", problems, failure)
 
 
 @cache
@@ -100,33 +126,64 @@ def _engine() -> cloudformation_validate.CelEngine:
     return library.CelEngine(library.EngineConfig())
 
 
-def _cfn_lint(text: str, path: str, region: str | None, parameters: Mapping[str, str]) -> tuple[str, list[Problem]]:
+def _cfn_lint(text: str, path: str, region: str | None, parameters: Mapping[str, str]) -> Validity:
     import cfnlint.version
-    from cfnlint.api import lint
-    from cfnlint.config import ManualArgs
 
-    regions = [region] if region else ["us-east-1"]
-    arguments = ManualArgs(regions=regions, config_file=os.devnull, parameters=[dict(parameters)] if parameters else [])
     levels: dict[str, Level] = {"error": "error", "warning": "warning"}
-    problems = [
-        Problem(
-            found.rule.id,
-            levels[found.rule.severity],
-            found.message,
-            Span(path, found.linenumber, found.columnnumber, found.linenumberend, found.columnnumberend),
-            _resource(list(found.path) if hasattr(found, "path") else []),
-        )
-        for found in lint(text, regions=regions, config=arguments)
-        if found.rule.severity in levels
-    ]
-    return f"{CFN_LINT} {cfnlint.version.__version__}", problems
+    name = f"{CFN_LINT} {cfnlint.version.__version__}"
+    problems, failure = [], None
+    for found in _matches(text, region, parameters):
+        if found.rule.id == _BROKEN_RULE:
+            failure = f"{CFN_LINT} broke: {_first_line(found.message)}"
+        elif found.rule.severity in levels:
+            span = Span(path, found.linenumber, found.columnnumber, found.linenumberend, found.columnnumberend)
+            where = _resource(list(found.path) if hasattr(found, "path") else [])
+            problems.append(Problem(found.rule.id, levels[found.rule.severity], found.message, span, where))
+    return Validity(name, tuple(problems), failure)
+
+
+_BROKEN_RULE = "E0002"
+"""An exception in one of cfn-lint's own rules, no error of the template.
+https://github.com/aws-cloudformation/cfn-lint/blob/main/docs/rules.md"""
+
+
+def _matches(text: str, region: str | None, parameters: Mapping[str, str]) -> Iterator[Match]:
+    from cfnlint.decode import cfn_json
+    from cfnlint.decode.decode import decode_str
+
+    template, errors = decode_str(text)
+    if errors and text.lstrip().startswith("{"):  # as YAML first, which has no surrogate pairs
+        with contextlib.suppress(ValueError):
+            template, errors = cfn_json.loads(text), []
+    if isinstance(template, dict):
+        _without_settings(template)
+    yield from errors or _runner(region or "us-east-1", tuple(parameters.items())).validate_template(template)
+
+
+def _without_settings(template: dict[str, object]) -> None:
+    """Take ``Metadata.cfn-lint`` off a template and its resources, as cfn-lint reads them."""
+    resources = template.get("Resources")
+    for held in (template, *(resources.values() if isinstance(resources, dict) else ())):
+        metadata = held.get("Metadata") if isinstance(held, dict) else None
+        if isinstance(metadata, dict):
+            metadata.pop("cfn-lint", None)
+
+
+@cache
+def _runner(region: str, parameters: tuple[tuple[str, str], ...]) -> Runner:
+    """Cfn-lint's rules, read once: that costs more than a small template does."""
+    from cfnlint.config import ConfigMixIn, ManualArgs
+    from cfnlint.runner import Runner
+
+    given = [dict(parameters)] if parameters else []
+    return Runner(ConfigMixIn(**ManualArgs(regions=[region], config_file=os.devnull, parameters=given)))
 
 
 def _resource(path: list[str | int]) -> str | None:
     return str(path[1]) if len(path) > 1 and path[0] == "Resources" else None
 
 
-_ENGINES: Mapping[str, Callable[[str, str, str | None, Mapping[str, str]], tuple[str, list[Problem]]]] = {
+_ENGINES: Mapping[str, Callable[[str, str, str | None, Mapping[str, str]], Validity]] = {
     FAST: _fast,
     CFN_LINT: _cfn_lint,
 }
