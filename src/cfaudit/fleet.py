@@ -144,6 +144,12 @@ def config_of(path: str, profile: str | None = None) -> Config:
     return _config_in(Path.cwd() if path == "-" else Path(path).resolve().parent, profile or AUTO)
 
 
+def forget() -> None:
+    """Read configurations anew from here on."""
+    _config_in.cache_clear()
+    _config_at.cache_clear()
+
+
 @cache
 def _config_in(folder: Path, profile: str) -> Config:
     found = find_config(folder)
