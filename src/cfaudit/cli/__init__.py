@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 
 from cfaudit import __version__
-from cfaudit.cli import catalogue, check, configuration
+from cfaudit.cli import catalogue, check, configuration, init
 from cfaudit.cli.shell import BROKE, EXPECTED, app, arguments, exit_code, message
 
-__all__ = ["app", "catalogue", "check", "configuration", "main"]
+__all__ = ["app", "catalogue", "check", "configuration", "init", "main"]
 
 
 def main() -> None:
