@@ -164,6 +164,12 @@ def config_of(path: str, profile: str | None = None, rules_dirs: tuple[str, ...]
     return _config_in(Path.cwd() if path == "-" else Path(path).resolve().parent, profile or AUTO, rules_dirs)
 
 
+def forget() -> None:
+    """Read configurations, rules and what people bring anew from here on."""
+    for held in (_config_in, _config_at, _selected, rulebook, bring):
+        held.cache_clear()
+
+
 @cache
 def _config_in(folder: Path, profile: str, rules_dirs: tuple[str, ...]) -> Config:
     found = find_config(folder)

@@ -7,37 +7,24 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cfaudit import __version__
-from cfaudit.cli import authoring, catalogue, check, configuration
-from cfaudit.cli.shell import BROKE, USAGE, StopError, app, arguments, caret
-from cfaudit.nodes import TemplateError
-from cfaudit.rule import RULES, RuleError
-from cfaudit.validity import MissingEngineError
+from cfaudit.cli import authoring, catalogue, check, configuration, init
+from cfaudit.cli.shell import BROKE, EXPECTED, app, arguments, exit_code, message
 
-__all__ = ["app", "authoring", "catalogue", "check", "configuration", "main"]
+__all__ = ["app", "authoring", "catalogue", "check", "configuration", "init", "main"]
 
 
 def main() -> None:
     """The console script."""
     try:
         app(args=arguments(sys.argv[1:]))
-    except StopError as stop:
-        print(stop, file=sys.stderr)
-        sys.exit(stop.code)
-    except MissingEngineError as error:
-        print(error, file=sys.stderr)
-        sys.exit(USAGE)
-    except TemplateError as error:
-        print(caret(error), file=sys.stderr)
-        sys.exit(USAGE)
-    except RuleError as error:
-        print(f"{error.path}:{error.line}: {error}", file=sys.stderr)
-        sys.exit(BROKE if Path(error.path).is_relative_to(RULES) else USAGE)
+    except EXPECTED as error:
+        print(message(error), file=sys.stderr)
+        sys.exit(exit_code(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

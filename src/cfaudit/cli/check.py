@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -39,7 +39,7 @@ from cfaudit.nodes import Diagnostic
 from cfaudit.report import Report, report
 from cfaudit.rule import load_categories
 from cfaudit.rulebook import Rulebook
-from cfaudit.sources.files import inputs
+from cfaudit.sources.files import Input, inputs
 from cfaudit.waive import Catalogue
 
 
@@ -122,55 +122,92 @@ def check(
     skip_non_templates: Annotated[
         bool, typer.Option("--skip-non-templates", help="Pass over named files that are not CloudFormation.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Audit again whenever a template or what it is judged by changes.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the scorecard only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also list unknown and n/a rules.")] = False,
 ) -> None:
     """Audit templates; exit 1 when the gate fails, 2 on unusable input, 3 when cfaudit broke."""
-    outputs = [_output(entry) for entry in output or ()]
-    entries = list(inputs(paths))
-    options = fleet.Options(
-        as_of=day(as_of),
-        parameters=parameters(params, param or ()),
-        environment=environment,
-        region=region,
-        profile=profile_name(profile),
-        fail_on=fail_on.value if fail_on else None,
-        min_score=min_score,
-        every_scenario=scenarios is Scenarios.ALL,
-        strict=strict,
-        waivers=not no_waivers,
-        skip_others=skip_non_templates,
-        lint=lint.value if lint else None,
-        rules_dirs=rules_dirs(rules),
-        tests=tuple(tests or ()),
-        junit=tuple(junit or ()),
-        docs=tuple(docs or ()),
+    asked = _Asked(
+        paths=tuple(paths),
+        format=format,
+        outputs=tuple(_output(entry) for entry in output or ()),
+        given=given(param or ()),
+        quiet=quiet,
+        verbose=verbose,
     )
-    if select or ignore:
-        known = fleet.rulebooks(entries, options)
+
+    def options(entries: Sequence[Input]) -> fleet.Options:
+        held = fleet.Options(
+            as_of=day(as_of),
+            parameters=parameters(params, param or ()),
+            environment=environment,
+            region=region,
+            profile=profile_name(profile),
+            fail_on=fail_on.value if fail_on else None,
+            min_score=min_score,
+            every_scenario=scenarios is Scenarios.ALL,
+            strict=strict,
+            waivers=not no_waivers,
+            skip_others=skip_non_templates,
+            lint=lint.value if lint else None,
+            rules_dirs=rules_dirs(rules),
+            tests=tuple(tests or ()),
+            junit=tuple(junit or ()),
+            docs=tuple(docs or ()),
+        )
+        if not (select or ignore):
+            return held
+        known = fleet.rulebooks(entries, held)
         chosen = _rules("--select", select, known) if select else None
-        options = options._replace(select=chosen, ignore=_rules("--ignore", ignore or (), known))
-    outcomes = list(fleet.run(entries, options))
-    _check_parameters(given(param or ()), outcomes)
+        return held._replace(select=chosen, ignore=_rules("--ignore", ignore or (), known))
+
+    if watch:
+        raise typer.Exit(_watch(asked, options, [str(file) for file in (params, profile) if file]))
+    raise typer.Exit(_audit(asked, options))
+
+
+class _Asked(NamedTuple):
+    """What a run is to read and to say, and how much of it on the console."""
+
+    paths: tuple[str, ...]
+    format: Format
+    outputs: tuple[tuple[Format, Path], ...]
+    given: Mapping[str, str]
+    quiet: bool
+    verbose: bool
+
+
+def _audit(asked: _Asked, options: Callable[[Sequence[Input]], fleet.Options]) -> int:
+    """One run: audit, say what could not be audited, write the report; the exit code."""
+    entries = list(inputs(asked.paths))
+    outcomes = list(fleet.run(entries, options(entries)))
+    _check_parameters(asked.given, outcomes)
     _say_what_was_not_audited(outcomes)
     templates = [template for outcome in outcomes for template in outcome.templates]
     if not (len(templates) == 1 and outcomes[0].error):
         notes = [_unneeded(waiver) for waiver in fleet.unneeded(outcomes)]
-        result = report(templates, notes)
-        for target, path in outputs:
-            write(path, _rendered(result, target))
-        view = _View(quiet=quiet, verbose=verbose)
-        sys.stdout.write(_console(result, view) if format is Format.CONSOLE else _rendered(result, format))
-        if Format.GITHUB in (format, *(target for target, _ in outputs)):
-            _summarise(result)
-    raise typer.Exit(max((outcome.code for outcome in outcomes), default=0))
+        _say(report(templates, notes), asked)
+    return max((outcome.code for outcome in outcomes), default=0)
 
 
-class _View:
-    """How much the console report says."""
+def _say(result: Report, asked: _Asked) -> None:
+    for target, path in asked.outputs:
+        write(path, _rendered(result, target))
+    sys.stdout.write(_console(result, asked) if asked.format is Format.CONSOLE else _rendered(result, asked.format))
+    if Format.GITHUB in (asked.format, *(target for target, _ in asked.outputs)):
+        _summarise(result)
 
-    def __init__(self, *, quiet: bool, verbose: bool) -> None:
-        self.quiet, self.verbose = quiet, verbose
+
+def _watch(asked: _Asked, options: Callable[[Sequence[Input]], fleet.Options], files: Iterable[str]) -> int:
+    from cfaudit.cli.watch import looker, watch
+
+    if "-" in asked.paths:
+        raise StopError("--watch: standard input cannot be watched; name files or directories")
+    options(list(inputs(asked.paths)))  # what is wrong with the arguments ends the run before it begins
+    look = looker(asked.paths, files, [path for _, path in asked.outputs])
+    return watch(lambda: _audit(asked, options), look)
 
 
 def _rules(option: str, words: Iterable[str], books: Sequence[Rulebook]) -> frozenset[str]:
@@ -254,7 +291,7 @@ def _summarise(result: Report) -> None:
         print(f"{summary}: the job summary cannot be written: {error.strerror}", file=sys.stderr)
 
 
-def _console(result: Report, view: _View) -> str:
+def _console(result: Report, asked: _Asked) -> str:
     from cfaudit.render.console import render as render_console
 
-    return render_console(result, width=width(), color=color(), quiet=view.quiet, verbose=view.verbose)
+    return render_console(result, width=width(), color=color(), quiet=asked.quiet, verbose=asked.verbose)

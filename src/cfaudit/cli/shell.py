@@ -13,9 +13,9 @@ from typing import Annotated, TypeAlias
 import typer
 
 from cfaudit.nodes import TemplateError
-from cfaudit.rule import problem_of
+from cfaudit.rule import RULES, RuleError, problem_of
 from cfaudit.sources.files import read
-from cfaudit.validity import ENGINES
+from cfaudit.validity import ENGINES, MissingEngineError
 
 USAGE, BROKE = 2, 3
 
@@ -35,6 +35,33 @@ class StopError(Exception):
     def __init__(self, message: str, code: int = USAGE) -> None:
         super().__init__(message)
         self.code = code
+
+
+Expected: TypeAlias = StopError | MissingEngineError | TemplateError | RuleError
+EXPECTED = (StopError, MissingEngineError, TemplateError, RuleError)
+"""What may end a run with a message; anything else is a defect of cfaudit."""
+
+
+def message(error: Expected) -> str:
+    """What is printed where an error ends a run."""
+    match error:
+        case TemplateError():
+            return caret(error)
+        case RuleError():
+            return f"{error.path}:{error.line}: {error}"
+        case _:
+            return str(error)
+
+
+def exit_code(error: Expected) -> int:
+    """What a run exits with that an error ends; a defect in a shipped rule is cfaudit's own."""
+    match error:
+        case StopError():
+            return error.code
+        case RuleError() if Path(error.path).is_relative_to(RULES):
+            return BROKE
+        case _:
+            return USAGE
 
 
 class Scenarios(StrEnum):
