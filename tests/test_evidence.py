@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TypeAlias
 
@@ -104,6 +105,17 @@ def test_share_of_logical_ids_that_test_sources_name(project: Path) -> None:
     assert abs(template["scorecard"]["overall"] - total) < 0.051
 
 
+def test_loops_count_as_far_as_they_can_be_counted(project: Path) -> None:
+    text = (
+        "Transform: AWS::LanguageExtensions\nParameters: {Names: {Type: CommaDelimitedList}}\nResources:\n"
+        "  Fn::ForEach::Some: [Name, !Ref Names, {'Topic${Name}': {Type: AWS::SNS::Topic}}]\n"
+        "  Fn::ForEach::Two: [Name, [A, B], {'Orders${Name}': {Type: AWS::SQS::Queue}}]\n"
+    )
+    (project / "stack.yaml").write_text(text, encoding="utf-8")
+    (project / "tests" / "test_stack.py").write_text("'OrdersA'\n", encoding="utf-8")
+    assert row(template_of(project, "--tests", "tests"))["detail"] == "1 of 2 resources is named by tests"
+
+
 def test_types_are_shown_and_count_for_no_resource(project: Path) -> None:
     template = template_of(project, "--tests", "tests")
     types = {each["type"]: each for each in template["tests"]["types"]}
@@ -185,6 +197,16 @@ def words_of(folder: Path, name: str, text: str) -> suites.Suite:
 def test_comments_say_nothing(tmp_path: Path, name: str, text: str) -> None:
     found = words_of(tmp_path, name, text)
     assert [place.line for place in found.words["OrdersQueue"]] == [3]
+
+
+@pytest.mark.parametrize(
+    "text", ['"' + r"\"" * 200_000, "`" + r"\`" * 200_000, ":\n" * 200_000, '"""' + '"' * 200_001, "/*" * 200_000]
+)
+@pytest.mark.parametrize("suffix", [".py", ".ts", ".sh"])
+def test_no_source_takes_long(text: str, suffix: str) -> None:
+    started = time.process_time()
+    without_comments(text, suffix)
+    assert time.process_time() - started < 5
 
 
 def test_lines_stay_where_they_are() -> None:

@@ -2,7 +2,8 @@
 
 A rule weighs what OpenSSF Scorecard gives its severity (critical 10, high 7.5, medium 5, low 2.5; info nothing). A
 category earns the weight of the rules that hold, out of those that hold or fail. Resource completeness counts
-components, unweighted. https://github.com/ossf/scorecard#aggregate-score
+components, unweighted; test coverage the resources that tests name, times the share of the tests that passed.
+https://github.com/ossf/scorecard#aggregate-score
 """
 
 from __future__ import annotations

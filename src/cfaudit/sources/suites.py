@@ -104,7 +104,8 @@ _DOCSTRING = rf"(?: \A\s* | :[ \t]*\n\s* )(?:{_LONG})"
 
 
 def _scanner(comments: str, strings: str) -> re.Pattern[str]:
-    return re.compile(rf"(?P<comment>{comments}) | {strings}", re.VERBOSE | re.MULTILINE)
+    """Comments, strings, and what is escaped outside of them: no quote in it may begin a string, nor a slow search."""
+    return re.compile(rf"(?P<comment>{comments}) | {strings} | \\[\s\S]", re.VERBOSE | re.MULTILINE)
 
 
 _SCANNERS: Mapping[str, re.Pattern[str] | None] = {
@@ -130,7 +131,7 @@ def _blank(match: re.Match[str]) -> str:
 
 # Words ---------------------------------------------------------------------------------------------------------------
 
-_WORD = re.compile(r"(?P<type>[A-Za-z0-9]+(?:::[A-Za-z0-9]+)+)|[A-Za-z0-9]+")
+_WORD = re.compile(r"[A-Za-z0-9]+(?:::[A-Za-z0-9]+)*")
 _STRING = re.compile(
     r"""(?<=["'`])([A-Za-z0-9]+)(?:\.[A-Za-z0-9.]+)?["'`](?!\s*(?::|=>|=[^=])) | (?<=\bResources\.)([A-Za-z0-9]+)""",
     re.VERBOSE,
@@ -149,8 +150,8 @@ class _Index:
         """The words of one more source."""
         for number, line in enumerate(text.split("\n"), 1):
             place = Place(path, number)
-            for word in {match.group("type", 0) for match in _WORD.finditer(line)}:
-                self._at(self._words if word[0] is None else self._types, word[1], place)
+            for word in set(_WORD.findall(line)):
+                self._at(self._types if "::" in word else self._words, word, place)
             for name in {match[1] or match[2] for match in _STRING.finditer(line)}:
                 self._at(self._strings, name, place)
 
