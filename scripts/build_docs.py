@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""The catalogue in, docs/rules/ and the README's screenful out; ``--check`` only says what is out of date."""
+"""The catalogue in, docs/rules/, docs/checks.md and the README's screenful out.
+
+``--check`` only says what is out of date.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import checks_page
+
 from cfaudit.checks import CHECKS
 from cfaudit.render.markdown import code, escape, rule_page
 from cfaudit.rule import Category, Rule, load_categories, load_rules
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "rules"
+CHECKS_PAGE = ROOT / "docs" / "checks.md"
 README = ROOT / "README.md"
 SHOWN = ("check", "fixtures/audited/crowdfunding.yaml", "--as-of", "2026-11-22")
 
@@ -28,15 +34,23 @@ def main() -> int:
     wanted = pages(load_rules(CHECKS), load_categories())
     held = {path.name: path.read_text(encoding="utf-8") for path in sorted(PAGES.glob("*.md"))}
     stale = sorted(name for name in wanted.keys() | held.keys() if wanted.get(name) != held.get(name))
-    readme = with_screenful(README.read_text(encoding="utf-8"), screenful())
+    rewritten = {
+        CHECKS_PAGE: checks_page.page(CHECKS_PAGE.read_text(encoding="utf-8"), CHECKS, load_rules(CHECKS)),
+        README: with_screenful(README.read_text(encoding="utf-8"), screenful()),
+    }
     if arguments.check:
         outdated = [f"docs/rules/{name}" for name in stale]
-        outdated += ["README.md"] if readme != README.read_text(encoding="utf-8") else []
+        outdated += [
+            path.relative_to(ROOT).as_posix()
+            for path, text in rewritten.items()
+            if text != path.read_text(encoding="utf-8")
+        ]
         for name in outdated:
             print(f"{name} is out of date: run scripts/build_docs.py")
         return 1 if outdated else 0
     write(wanted, stale)
-    README.write_text(readme, encoding="utf-8", newline="\n")
+    for path, text in rewritten.items():
+        path.write_text(text, encoding="utf-8", newline="\n")
     print(f"{len(wanted)} pages, {len(stale)} of them new, changed or removed")
     return 0
 

@@ -158,6 +158,7 @@ def test_fields_may_be_added_within_a_version() -> None:
 # The configuration ---------------------------------------------------------------------------------------------------
 
 GOOD = (
+    "rules_dirs: []",
     "profile: crowdfunding",
     "profile: auto",
     "screening: waf-fraud-control",
@@ -184,6 +185,8 @@ BAD = (
     "environments: {prod: [x]}",
     "environments: {prod: {Suffix: [x]}}",
     "waivers: {rule: no-mfa}",
+    "rules_dirs: rules",
+    "rules_dirs: [[rules]]",
     "waivers: [no-mfa]",
     "waivers: [{rule: no-mfa}]",
     "waivers: [{reason: because}]",
