@@ -27,7 +27,7 @@ class Config:
     """What a configuration says; ``keys`` are the keys it has and where, ``path`` the file, None for none.
 
     ``off`` and ``grades`` are rules by their present ids. ``environments`` are parameter values by environment.
-    ``profile`` is a name or the path of a file.
+    ``profile`` is a name or the path of a file, ``baseline`` the path of a file.
     """
 
     profile: str | None = None
@@ -40,6 +40,7 @@ class Config:
     min_score: float | None = None
     environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()
+    baseline: str | None = None
     path: str | None = None
     keys: Mapping[str, Span] = field(default_factory=dict)
 
@@ -103,6 +104,7 @@ class _Reader:
             min_score=self._min_score(),
             environments=self._environments(),
             waivers=tuple(self._waivers()),
+            baseline=self._baseline(),
             path=str(self._path),
             keys=self._root.keys,
         )
@@ -212,6 +214,14 @@ class _Reader:
                 )
             yield waiver_of(item, ("resource", "template"))
 
+    def _baseline(self) -> str | None:
+        node = self._root.entries.get("baseline")
+        if node is None:
+            return None
+        if not isinstance(node, Scalar) or node.kind != "str" or not node.text:
+            raise TemplateError(node.span, "baseline is the path of a file", "'cfaudit baseline create' writes one")
+        return os.path.normpath(self._path.parent / node.text)
+
     def _line(self, span: Span) -> str:
         return self._lines[span.line - 1].strip() if span.line <= len(self._lines) else ""
 
@@ -226,6 +236,7 @@ _KEYS = (
     "min_score",
     "environments",
     "waivers",
+    "baseline",
 )
 
 

@@ -12,13 +12,13 @@ from typing import Annotated
 import typer
 
 from cfaudit import __version__
-from cfaudit.cli import catalogue, check, configuration
+from cfaudit.cli import baseline, catalogue, check, configuration
 from cfaudit.cli.shell import BROKE, USAGE, StopError, app, arguments, caret
 from cfaudit.nodes import TemplateError
 from cfaudit.rule import RULES, RuleError
 from cfaudit.validity import MissingEngineError
 
-__all__ = ["app", "catalogue", "check", "configuration", "main"]
+__all__ = ["app", "baseline", "catalogue", "check", "configuration", "main"]
 
 
 def main() -> None:

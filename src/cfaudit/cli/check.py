@@ -6,21 +6,23 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cfaudit import fleet
+from cfaudit.baseline import Entry
 from cfaudit.cli.shell import (
     AsOfOption,
     EnvironmentOption,
+    IgnoreOption,
     ParamOption,
     ParamsOption,
     ProfileOption,
     RegionOption,
     Scenarios,
+    SelectOption,
     StopError,
     app,
     caret,
@@ -29,13 +31,13 @@ from cfaudit.cli.shell import (
     given,
     parameters,
     profile_name,
+    rules_named,
     width,
     write,
 )
 from cfaudit.finding import Waiver
 from cfaudit.nodes import Diagnostic
 from cfaudit.report import Report, report
-from cfaudit.rule import load_categories
 from cfaudit.sources.files import inputs
 
 
@@ -84,13 +86,8 @@ def check(
         float | None, typer.Option(min=0, max=100, help="Overall score below which the gate fails.")
     ] = None,
     profile: ProfileOption = None,
-    select: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RULE", help="Only these rules: ids, patterns or categories, repeatable or by commas."),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option(metavar="RULE", help="Not these rules; as --select, and wins over it.")
-    ] = None,
+    select: SelectOption = None,
+    ignore: IgnoreOption = None,
     param: ParamOption = None,
     params: ParamsOption = None,
     environment: EnvironmentOption = None,
@@ -105,6 +102,13 @@ def check(
     ] = Scenarios.DEFAULT,
     strict: Annotated[bool, typer.Option("--strict", help="Count what is unknown as not earned.")] = False,
     no_waivers: Annotated[bool, typer.Option("--no-waivers", help="Audit as if there were no waivers.")] = False,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Known gaps: shown and scored, but not gated.")
+    ] = None,
+    no_baseline: Annotated[bool, typer.Option("--no-baseline", help="Audit as if there were no baseline.")] = False,
+    strict_baseline: Annotated[
+        bool, typer.Option("--strict-baseline", help="Fail the gate on a baseline's gap that is found no more.")
+    ] = False,
     skip_non_templates: Annotated[
         bool, typer.Option("--skip-non-templates", help="Pass over named files that are not CloudFormation.")
     ] = False,
@@ -124,10 +128,13 @@ def check(
         every_scenario=scenarios is Scenarios.ALL,
         strict=strict,
         waivers=not no_waivers,
-        select=_rules("--select", select) if select else None,
-        ignore=_rules("--ignore", ignore or ()),
+        select=rules_named("--select", select) if select else None,
+        ignore=rules_named("--ignore", ignore or ()),
         skip_others=skip_non_templates,
         lint=lint.value if lint else None,
+        baseline=str(baseline) if baseline else None,
+        baselines=not no_baseline,
+        strict_baseline=strict_baseline,
     )
     outcomes = list(fleet.run(inputs(paths), options))
     _check_parameters(given(param or ()), outcomes)
@@ -135,6 +142,8 @@ def check(
     templates = [template for outcome in outcomes for template in outcome.templates]
     if not (len(templates) == 1 and outcomes[0].error):
         notes = [_unneeded(waiver) for waiver in fleet.unneeded(outcomes)]
+        gone = dict.fromkeys(entry for outcome in outcomes for entry in outcome.stale)
+        notes += [_stale(entry, strict=strict_baseline) for entry in gone]
         result = report(templates, notes)
         for target, path in outputs:
             write(path, _rendered(result, target))
@@ -150,21 +159,6 @@ class _View:
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self.quiet, self.verbose = quiet, verbose
-
-
-def _rules(option: str, words: Iterable[str]) -> frozenset[str]:
-    """The ids of the rules that words name. Raises ``StopError`` for a word that names none."""
-    rules, categories = fleet.rules(), [category.id for category in load_categories()]
-    ids = fleet.catalogue().ids
-    found: set[str] = set()
-    for word in (word.strip() for words_ in words for word in words_.split(",")):
-        named = {ids[name] for name in ids if fnmatchcase(name, word)}
-        named |= {rule.id for rule in rules if rule.category == word}
-        if not named:
-            known = f"known categories are {', '.join(categories)}"
-            raise StopError(f"{option} {word}: matches no rule; {fleet.catalogue().near(word)}; {known}")
-        found |= named
-    return frozenset(found)
 
 
 def _check_parameters(given_: Iterable[str], outcomes: Sequence[fleet.Outcome]) -> None:
@@ -190,6 +184,11 @@ def _say_what_was_not_audited(outcomes: Sequence[fleet.Outcome]) -> None:
 def _unneeded(waiver: Waiver) -> Diagnostic:
     message = f"the waiver of {', '.join(waiver.rules)} covers nothing in the templates of this run"
     return Diagnostic("info", message, waiver.span, "remove it if this run saw them all")
+
+
+def _stale(entry: Entry, *, strict: bool) -> Diagnostic:
+    message = f"the known gap of {entry.rule} about {entry.subject} in {entry.path} is found no more"
+    return Diagnostic("error" if strict else "warning", message, entry.span, "'cfaudit baseline prune' removes it")
 
 
 def _output(entry: str) -> tuple[Format, Path]:

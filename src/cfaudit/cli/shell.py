@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -72,6 +73,18 @@ AsOfOption: TypeAlias = Annotated[
     datetime | None,
     typer.Option("--as-of", formats=["%Y-%m-%d"], help="The day to judge life cycles by; default today."),
 ]
+SelectOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select",
+        metavar="RULE",
+        help="Only these rules: ids, patterns or categories, repeatable or by commas.",
+    ),
+]
+IgnoreOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", metavar="RULE", help="Not these rules; as --select, and wins over it."),
+]
 
 
 def arguments(words: Sequence[str]) -> list[str]:
@@ -81,6 +94,24 @@ def arguments(words: Sequence[str]) -> list[str]:
         f"{word}={ENGINES[0]}" if word == "--lint" and after not in ENGINES else word
         for word, after in zip(words, following, strict=False)
     ]
+
+
+def rules_named(option: str, words: Iterable[str]) -> frozenset[str]:
+    """The ids of the rules that words name. Raises ``StopError`` for a word that names none."""
+    from cfaudit import fleet
+    from cfaudit.rule import load_categories
+
+    rules, categories = fleet.rules(), [category.id for category in load_categories()]
+    ids = fleet.catalogue().ids
+    found: set[str] = set()
+    for word in (word.strip() for words_ in words for word in words_.split(",")):
+        named = {ids[name] for name in ids if fnmatchcase(name, word)}
+        named |= {rule.id for rule in rules if rule.category == word}
+        if not named:
+            known = f"known categories are {', '.join(categories)}"
+            raise StopError(f"{option} {word}: matches no rule; {fleet.catalogue().near(word)}; {known}")
+        found |= named
+    return frozenset(found)
 
 
 def day(as_of: datetime | None) -> date:
