@@ -6,22 +6,24 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 
 from cfaudit import fleet
+from cfaudit.baseline import Entry
 from cfaudit.cli.shell import (
     AsOfOption,
     EnvironmentOption,
+    IgnoreOption,
     ParamOption,
     ParamsOption,
     ProfileOption,
     RegionOption,
     RulesOption,
     Scenarios,
+    SelectOption,
     StopError,
     app,
     caret,
@@ -31,16 +33,14 @@ from cfaudit.cli.shell import (
     parameters,
     profile_name,
     rules_dirs,
+    rules_named,
     width,
     write,
 )
 from cfaudit.finding import Waiver
 from cfaudit.nodes import Diagnostic
 from cfaudit.report import Report, report
-from cfaudit.rule import load_categories
-from cfaudit.rulebook import Rulebook
 from cfaudit.sources.files import Input, inputs
-from cfaudit.waive import Catalogue
 
 
 class Format(StrEnum):
@@ -89,13 +89,8 @@ def check(
     ] = None,
     profile: ProfileOption = None,
     rules: RulesOption = None,
-    select: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RULE", help="Only these rules: ids, patterns or categories, repeatable or by commas."),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option(metavar="RULE", help="Not these rules; as --select, and wins over it.")
-    ] = None,
+    select: SelectOption = None,
+    ignore: IgnoreOption = None,
     param: ParamOption = None,
     params: ParamsOption = None,
     environment: EnvironmentOption = None,
@@ -119,6 +114,13 @@ def check(
     ] = Scenarios.DEFAULT,
     strict: Annotated[bool, typer.Option("--strict", help="Count what is unknown as not earned.")] = False,
     no_waivers: Annotated[bool, typer.Option("--no-waivers", help="Audit as if there were no waivers.")] = False,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Known gaps: shown and scored, but not gated.")
+    ] = None,
+    no_baseline: Annotated[bool, typer.Option("--no-baseline", help="Audit as if there were no baseline.")] = False,
+    strict_baseline: Annotated[
+        bool, typer.Option("--strict-baseline", help="Fail the gate on a baseline's gap that is found no more.")
+    ] = False,
     skip_non_templates: Annotated[
         bool, typer.Option("--skip-non-templates", help="Pass over named files that are not CloudFormation.")
     ] = False,
@@ -156,12 +158,15 @@ def check(
             tests=tuple(tests or ()),
             junit=tuple(junit or ()),
             docs=tuple(docs or ()),
+            baseline=str(baseline) if baseline else None,
+            baselines=not no_baseline,
+            strict_baseline=strict_baseline,
         )
         if not (select or ignore):
             return held
         known = fleet.rulebooks(entries, held)
-        chosen = _rules("--select", select, known) if select else None
-        return held._replace(select=chosen, ignore=_rules("--ignore", ignore or (), known))
+        chosen = rules_named("--select", select, known) if select else None
+        return held._replace(select=chosen, ignore=rules_named("--ignore", ignore or (), known))
 
     if watch:
         raise typer.Exit(_watch(asked, options, [str(file) for file in (params, profile) if file]))
@@ -182,12 +187,15 @@ class _Asked(NamedTuple):
 def _audit(asked: _Asked, options: Callable[[Sequence[Input]], fleet.Options]) -> int:
     """One run: audit, say what could not be audited, write the report; the exit code."""
     entries = list(inputs(asked.paths))
-    outcomes = list(fleet.run(entries, options(entries)))
+    held = options(entries)
+    outcomes = list(fleet.run(entries, held))
     _check_parameters(asked.given, outcomes)
     _say_what_was_not_audited(outcomes)
     templates = [template for outcome in outcomes for template in outcome.templates]
     if not (len(templates) == 1 and outcomes[0].error):
         notes = [_unneeded(waiver) for waiver in fleet.unneeded(outcomes)]
+        gone = dict.fromkeys(entry for outcome in outcomes for entry in outcome.stale)
+        notes += [_stale(entry, strict=held.strict_baseline) for entry in gone]
         _say(report(templates, notes), asked)
     return max((outcome.code for outcome in outcomes), default=0)
 
@@ -208,22 +216,6 @@ def _watch(asked: _Asked, options: Callable[[Sequence[Input]], fleet.Options], f
     options(list(inputs(asked.paths)))  # what is wrong with the arguments ends the run before it begins
     look = looker(asked.paths, files, [path for _, path in asked.outputs])
     return watch(lambda: _audit(asked, options), look)
-
-
-def _rules(option: str, words: Iterable[str], books: Sequence[Rulebook]) -> frozenset[str]:
-    """The ids of the rules that words name. Raises ``StopError`` for a word that names none."""
-    rules, categories = [rule for book in books for rule in book.rules], [held.id for held in load_categories()]
-    catalogue = Catalogue.of((rule.id, rule.aliases) for rule in rules)
-    ids = catalogue.ids
-    found: set[str] = set()
-    for word in (word.strip() for words_ in words for word in words_.split(",")):
-        named = {ids[name] for name in ids if fnmatchcase(name, word)}
-        named |= {rule.id for rule in rules if rule.category == word}
-        if not named:
-            known = f"known categories are {', '.join(categories)}"
-            raise StopError(f"{option} {word}: matches no rule; {catalogue.near(word)}; {known}")
-        found |= named
-    return frozenset(found)
 
 
 def _check_parameters(given_: Iterable[str], outcomes: Sequence[fleet.Outcome]) -> None:
@@ -249,6 +241,11 @@ def _say_what_was_not_audited(outcomes: Sequence[fleet.Outcome]) -> None:
 def _unneeded(waiver: Waiver) -> Diagnostic:
     message = f"the waiver of {', '.join(waiver.rules)} covers nothing in the templates of this run"
     return Diagnostic("info", message, waiver.span, "remove it if this run saw them all")
+
+
+def _stale(entry: Entry, *, strict: bool) -> Diagnostic:
+    message = f"the known gap of {entry.rule} about {entry.subject} in {entry.path} is found no more"
+    return Diagnostic("error" if strict else "warning", message, entry.span, "'cfaudit baseline prune' removes it")
 
 
 def _output(entry: str) -> tuple[Format, Path]:
