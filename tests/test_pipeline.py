@@ -111,6 +111,11 @@ def test_section_can_be_followed_from_an_empty_repository(tmp_path: Path) -> Non
 
     (written_down,) = place.bin.parent.glob("lib/*/site-packages/cfaudit-*.dist-info/direct_url.json")
     assert json.loads(written_down.read_text(encoding="utf-8"))["url"] == PLACE
+    record = written_down.with_name("RECORD").read_text(encoding="utf-8")
+    assert all(
+        f"cfaudit/{name}" in record
+        for name in ("cfnlint_rules/gaps.py", "starters/github.yml", "starters/cfaudit.yaml")
+    )
     origin = {"url": "https://github.com/acme/audits.git", "vcs_info": {"vcs": "git", "requested_revision": "main"}}
     written_down.write_text(json.dumps(origin), encoding="utf-8")
     done = place.run(f"rm {hook.file} {workflow.file} {gitlab.file} && cfaudit init --dry-run")
