@@ -266,6 +266,10 @@ def test_a_profile_names_them(own: Path) -> None:
             {"rules/security/x.yaml": WRITTEN + "aliases: [no-mfa]\n"},
             f"rules/security/x.yaml:{WRITTEN.count(chr(10)) + 1}: there is a rule 'no-mfa' already",
         ),
+        (
+            {"rules/security/x.yaml": WRITTEN + "component: usage-plan\n"},
+            f"rules/security/x.yaml:{WRITTEN.count(chr(10)) + 1}: the rule 'missing-usage-plan' decides the component",
+        ),
         ({"rules/security/My rule.yaml": WRITTEN}, "rules/security/My rule.yaml:1: 'My rule' is no name"),
         ({"rules/securty/x.yaml": WRITTEN}, "rules/securty/x.yaml:1: there is no category 'securty'; did you mean"),
         ({"rules/security/x.yml": WRITTEN}, "rules/security/x.yml:1: a rule stands in the folder of its category"),

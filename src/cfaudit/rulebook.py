@@ -68,17 +68,22 @@ def _own(directory: Path, checks: Mapping[str, Check], known: tuple[Rule, ...]) 
     _vet_places(directory)
     found: list[Rule] = []
     for rule in load_rules(checks, directory):
-        for name in (rule.id, *rule.aliases):
-            problem = unfit(name, (*known, *found))
-            if problem:
-                raise RuleError(rule.path, _line(rule, name), problem)
+        for field, problem in _problems(rule, (*known, *found)):
+            ((_, _, lines),) = read_rows([Path(rule.path)])
+            raise RuleError(rule.path, lines.get(field, 1), problem)
         found.append(rule)
     return tuple(found)
 
 
-def _line(rule: Rule, name: str) -> int:
-    ((_, _, lines),) = read_rows([Path(rule.path)])
-    return lines.get("aliases", 1) if name != rule.id else 1
+def _problems(rule: Rule, known: Iterable[Rule]) -> Iterator[tuple[str, str]]:
+    """What keeps a rule from standing beside others, by the field that does; the name of the file is ``id``."""
+    for name in (rule.id, *rule.aliases):
+        problem = unfit(name, known)
+        if problem:
+            yield "id" if name == rule.id else "aliases", problem
+    for other in known:
+        if rule.component and rule.component == other.component:
+            yield "component", f"the rule {other.id!r} decides the component {rule.component!r} already"
 
 
 def _vet_places(directory: Path) -> None:
