@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 import cfaudit
 from cfaudit import report as objects
+from cfaudit.baseline import load_baseline
 from cfaudit.config import SCREENING, load_config
 from cfaudit.finding import Severity, Verdict
 from cfaudit.fleet import catalogue
@@ -30,6 +31,7 @@ Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | Non
 
 FOLDER = Path(cfaudit.__file__).parent / "schemas"
 REPORT = json.loads((FOLDER / "report.json").read_text(encoding="utf-8"))
+BASELINE = json.loads((FOLDER / "baseline.json").read_text(encoding="utf-8"))
 CONFIG = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
 
 OBJECTS = {
@@ -68,7 +70,7 @@ def errors(found: Report) -> list[str]:
     return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(REPORT).iter_errors(written)]
 
 
-@pytest.mark.parametrize("schema", [REPORT, CONFIG], ids=["report", "config"])
+@pytest.mark.parametrize("schema", [REPORT, CONFIG, BASELINE], ids=["report", "config", "baseline"])
 def test_schemas_are_schemas(schema: dict[str, Json]) -> None:
     Draft202012Validator.check_schema(schema)
 
@@ -175,6 +177,7 @@ GOOD = (
     "waivers: []",
     "{tests: tests, junit: [out/*.xml, unit.xml], docs: [docs/RUNBOOK.md]}",
     "tests: []",
+    "baseline: known/gaps.json",
 )
 BAD = (
     "rules: [no-mfa]",
@@ -194,6 +197,9 @@ BAD = (
     "waivers: [{rule: no-mfa, reason: because, til: '2027-03-31'}]",
     "tests: {folder: tests}",
     "junit: [[unit.xml]]",
+    "baseline: ''",
+    "baseline: 3",
+    "baseline: [a.json]",
     "[]",
     "unknown: 1",
     "profile: fancy",
@@ -226,6 +232,38 @@ def test_bad_configurations(text: str) -> None:
     with pytest.raises(TemplateError):
         load_config(Path("cfaudit.yaml"), text, catalogue)
     assert not valid(text)
+
+
+ENTRY = {"fingerprint": "0123456789abcdef", "rule": "r", "path": "p", "subject": "s", "message": "m"}
+BASELINES = (
+    ({"schema": 1, "findings": []}, True),
+    ({"schema": 1, "findings": [ENTRY]}, True),
+    ({"schema": 2, "findings": []}, False),
+    ({"schema": "1", "findings": []}, False),
+    ({"findings": []}, False),
+    ({"schema": 1}, False),
+    ({"schema": 1, "findings": {}}, False),
+    ({"schema": 1, "findings": [], "more": 1}, False),
+    ({"schema": 1, "findings": ["x"]}, False),
+    ({"schema": 1, "findings": [{**ENTRY, "more": 1}]}, False),
+    ({"schema": 1, "findings": [{**ENTRY, "message": 1}]}, False),
+    ({"schema": 1, "findings": [{**ENTRY, "fingerprint": "0123"}]}, False),
+    ({"schema": 1, "findings": [{**ENTRY, "fingerprint": "0123456789ABCDEF"}]}, False),
+    *(({"schema": 1, "findings": [{k: v for k, v in ENTRY.items() if k != name}]}, False) for name in ENTRY),
+    ([], False),
+    (None, False),
+)
+
+
+@pytest.mark.parametrize(("held", "good"), BASELINES)
+def test_schema_and_reader_agree_about_baselines(held: Json, *, good: bool) -> None:
+    assert Draft202012Validator(BASELINE).is_valid(held) is good
+    text = json.dumps(held)
+    if good:
+        load_baseline(text, "b.json")
+    else:
+        with pytest.raises(TemplateError):
+            load_baseline(text, "b.json")
 
 
 def test_the_configuration_names_what_there_is() -> None:

@@ -29,7 +29,7 @@ class Config:
 
     ``off`` and ``grades`` are rules by their present ids. ``environments`` are parameter values by environment.
     ``profile`` is a name or the path of a file, ``rules_dirs`` are paths of directories of rules; ``tests``, ``junit``
-    and ``docs`` are paths.
+    and ``docs`` are paths, ``baseline`` the path of a file.
     """
 
     profile: str | None = None
@@ -45,6 +45,7 @@ class Config:
     tests: tuple[str, ...] = ()
     junit: tuple[str, ...] = ()
     docs: tuple[str, ...] = ()
+    baseline: str | None = None
     path: str | None = None
     keys: Mapping[str, Span] = field(default_factory=dict)
     rules_dirs: tuple[str, ...] = ()
@@ -118,6 +119,7 @@ class _Reader:
             tests=self._paths("tests"),
             junit=self._paths("junit"),
             docs=self._paths("docs"),
+            baseline=self._baseline(),
             path=str(self._path),
             keys=self._root.keys,
             rules_dirs=self._rules_dirs,
@@ -244,6 +246,14 @@ class _Reader:
             os.path.normpath(self._path.parent / _text(item, key, "a path or a list of them")) for item in items
         )
 
+    def _baseline(self) -> str | None:
+        node = self._root.entries.get("baseline")
+        if node is None:
+            return None
+        if not isinstance(node, Scalar) or node.kind != "str" or not node.text:
+            raise TemplateError(node.span, "baseline is the path of a file", "'cfaudit baseline create' writes one")
+        return os.path.normpath(self._path.parent / node.text)
+
     def _line(self, span: Span) -> str:
         return self._lines[span.line - 1].strip() if span.line <= len(self._lines) else ""
 
@@ -262,6 +272,7 @@ _KEYS = (
     "tests",
     "junit",
     "docs",
+    "baseline",
 )
 
 

@@ -84,7 +84,7 @@ class Finding:
 
     ``subject`` is a logical id or a component's id; ``evidence`` is never empty and its first member is the primary
     place. ``salient`` is the value the fingerprint includes; ``severity`` overrides the rule's for gate and sorting;
-    ``waiver`` is what covers a waived one.
+    ``waiver`` is what covers a waived one; ``known`` is whether the baseline has it.
     """
 
     outcome: Outcome
@@ -98,6 +98,7 @@ class Finding:
     assumed: tuple[str, ...] = ()
     when: str | None = None
     waiver: Waiver | None = None
+    known: bool = False
 
     def __post_init__(self) -> None:
         if not self.evidence:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from cfaudit.baseline import Baseline, Entry, load_baseline, marked, project_root, stale
 from cfaudit.config import Config, find_config, load_config
 from cfaudit.finding import Severity, Waiver
 from cfaudit.nodes import NotTemplateError, Span, TemplateError
@@ -33,7 +34,9 @@ class Options(NamedTuple):
     ``environment`` names the parameter values of the configuration to use, below ``parameters``; ``lint`` the engine
     that says whether the template is valid, None for no answer. ``rules_dirs`` are directories of rules
     beside the built-in ones, besides those that configurations name. ``tests``, ``junit`` and ``docs`` are paths; each
-    replaces the configuration's where it names any.
+    replaces the configuration's where it names any. ``baseline`` is a file of known gaps in place of the
+    configuration's; ``baselines`` is whether any works, ``strict_baseline`` whether an entry found no more fails the
+    gate.
     """
 
     as_of: date
@@ -54,13 +57,16 @@ class Options(NamedTuple):
     tests: tuple[str, ...] = ()
     junit: tuple[str, ...] = ()
     docs: tuple[str, ...] = ()
+    baseline: str | None = None
+    baselines: bool = True
+    strict_baseline: bool = False
 
 
 class Outcome(NamedTuple):
     """What one input came to: its templates (one per scenario) or why there is none, and the exit code it asks for.
 
     ``declared`` are the parameters it has; ``used`` and ``standing`` the configuration's waivers that covered
-    something in it, and all that might have.
+    something in it, and all that might have; ``stale`` the entries of the baseline that it has no more.
     """
 
     entry: Input
@@ -70,6 +76,7 @@ class Outcome(NamedTuple):
     declared: frozenset[str] = frozenset()
     used: frozenset[Waiver] = frozenset()
     standing: frozenset[Waiver] = frozenset()
+    stale: tuple[Entry, ...] = ()
 
     @property
     def skipped(self) -> bool:
@@ -101,7 +108,21 @@ def audit_input(entry: Input, options: Options) -> Outcome:
         return Outcome(entry) if skip else _unusable(entry, name, error, options)
     except TemplateError as error:
         return _unusable(entry, name, error, options)
-    cards = [score(held, load_categories(), gate(held, options), strict=options.strict) for held in audited]
+    return _judged(entry, audited, options)
+
+
+def _judged(entry: Input, audited: tuple[Audit, ...], options: Options) -> Outcome:
+    """The outcome of what could be audited, in each scenario."""
+    settings, path = audited[0].settings, audited[0].source.path
+    known = _baseline(settings.config, options)
+    gone = stale([held.results for held in audited], known, path, settings.catalogue or catalogue()) if known else ()
+    if known:
+        audited = tuple(held._replace(results=marked(held.results, known, path)) for held in audited)
+    failing = len(gone) if options.strict_baseline else 0
+    gates = [gate(held, options)._replace(baseline=known.path if known else None, stale=failing) for held in audited]
+    cards = [
+        score(held, load_categories(), bound, strict=options.strict) for held, bound in zip(audited, gates, strict=True)
+    ]
     return Outcome(
         entry,
         tuple(template_object(card) for card in cards),
@@ -109,7 +130,19 @@ def audit_input(entry: Input, options: Options) -> Outcome:
         declared=frozenset(name for held in audited for name in held.template.document.parameters.entries),
         used=frozenset(waiver for held in audited for waiver in held.used),
         standing=frozenset(settings.waivers or ()),
+        stale=gone,
     )
+
+
+def _baseline(config: Config, options: Options) -> Baseline | None:
+    """The baseline that applies: the options' before the configuration's. Raises ``TemplateError``."""
+    path = options.baseline or config.baseline
+    return _baseline_at(path) if options.baselines and path else None
+
+
+@cache
+def _baseline_at(path: str) -> Baseline:
+    return load_baseline(read(path), path)
 
 
 def _unusable(entry: Input, name: str, error: TemplateError, options: Options) -> Outcome:
@@ -166,7 +199,7 @@ def config_of(path: str, profile: str | None = None, rules_dirs: tuple[str, ...]
 
 def forget() -> None:
     """Read configurations, rules and what people bring anew from here on."""
-    for held in (_config_in, _config_at, _selected, rulebook, bring):
+    for held in (_config_in, _config_at, _selected, _baseline_at, project_root, rulebook, bring):
         held.cache_clear()
 
 

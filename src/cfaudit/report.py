@@ -6,19 +6,18 @@ decimal, costs are points of the overall score with two.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from cfaudit import __version__, data
+from cfaudit.baseline import fingerprint, from_project_root
 from cfaudit.coverage import Coverage
 from cfaudit.finding import Evidence, Finding, Outcome, Result, Severity, Verdict
 from cfaudit.graph import graph
 from cfaudit.nodes import Diagnostic, TemplateError
 from cfaudit.pipeline import Audit
-from cfaudit.rule import OPTIONS, Remedy, Rule
+from cfaudit.rule import OPTIONS, Remedy
 from cfaudit.score import CategoryScore, ComponentState, Gate, RuleScore, Scorecard, round_half_up, severity_of
 from cfaudit.steps import load_steps, needed
 
@@ -79,8 +78,10 @@ class FindingObject(TypedDict):
     assumed: list[str]
     when: str | None
     waiver: WaiverObject | None
+    known: bool
     cost: float
     evidence: list[EvidenceObject]
+    salient: str
     fingerprint: str
 
 
@@ -150,10 +151,12 @@ class CategoryObject(TypedDict):
 
 
 class GateObject(TypedDict):
-    """The gate and whether it held."""
+    """The gate and whether it held; ``stale`` entries of the baseline fail it."""
 
     fail_on: str
     min_score: float | None
+    baseline: str | None
+    stale: int
     held: bool
 
 
@@ -377,7 +380,7 @@ def _order(finding: FindingObject) -> tuple[int, str, int, str, int, str]:
 
 
 def _findings(card: Scorecard) -> Iterator[FindingObject]:
-    named = _from_project_root(card.audit.source.path)
+    named = from_project_root(card.audit.source.path)
     for row in card.rules:
         if row.result.error is not None:
             yield _crash(row, card.audit, named)
@@ -408,9 +411,11 @@ def _finding(result: Result, finding: Finding, audit: Audit, cost: float, named:
         assumed=list(finding.assumed),
         when=finding.when,
         waiver=_waiver(finding),
+        known=finding.known,
         cost=round_half_up(cost, "0.01"),
         evidence=_evidence(finding, audit),
-        fingerprint=_fingerprint(rule, finding, named),
+        salient=finding.salient,
+        fingerprint=fingerprint(rule.id, finding, named),
     )
 
 
@@ -448,21 +453,6 @@ def _evidence(finding: Finding, audit: Audit) -> list[EvidenceObject]:
         elif item.note not in same["note"].split("; "):
             same["note"] += f"; {item.note}"
     return list(found.values())
-
-
-def _from_project_root(path: str) -> str:
-    """The path from the nearest directory upwards that holds a ``cfaudit.yaml`` or ``.git``, else as given."""
-    resolved = Path(path).resolve()
-    for candidate in resolved.parents:
-        if (candidate / "cfaudit.yaml").exists() or (candidate / ".git").exists():
-            return resolved.relative_to(candidate).as_posix()
-    return Path(path).as_posix()
-
-
-def _fingerprint(rule: Rule, finding: Finding, path: str) -> str:
-    """16 hex digits that stay the same while lines move."""
-    pieces = (rule.id, path, finding.logical_id or finding.subject, finding.property_path or "", finding.salient)
-    return hashlib.sha256("\0".join(pieces).encode()).hexdigest()[:16]
 
 
 def _rule(row: RuleScore) -> RuleObject:
@@ -516,7 +506,13 @@ def _category(row: CategoryScore) -> CategoryObject:
 
 
 def _gate(gate: Gate, *, held: bool) -> GateObject:
-    return GateObject(fail_on=gate.fail_on.value if gate.fail_on else "never", min_score=gate.min_score, held=held)
+    return GateObject(
+        fail_on=gate.fail_on.value if gate.fail_on else "never",
+        min_score=gate.min_score,
+        baseline=gate.baseline,
+        stale=gate.stale,
+        held=held,
+    )
 
 
 def _diagnostic(diagnostic: Diagnostic) -> DiagnosticObject:

@@ -44,10 +44,15 @@ COVERAGE = "test-coverage"
 
 
 class Gate(NamedTuple):
-    """What fails a build: findings of ``fail_on`` severity or worse (None: never), an overall below ``min_score``."""
+    """What fails a build: new findings of ``fail_on`` severity or worse (None: never), an overall below ``min_score``.
+
+    ``baseline`` is the file of the known ones, ``stale`` how many entries of it that are found no more fail the build.
+    """
 
     fail_on: Severity | None = Severity.CRITICAL
     min_score: float | None = None
+    baseline: str | None = None
+    stale: int = 0
 
 
 class ComponentState(NamedTuple):
@@ -276,10 +281,13 @@ def severity_of(result: Result, finding: Finding) -> Severity:
 
 
 def _held(results: Iterable[Result], gate: Gate, overall: float | None) -> bool:
-    if gate.min_score is not None and (overall is None or overall < gate.min_score):
+    if gate.stale or (gate.min_score is not None and (overall is None or overall < gate.min_score)):
         return False
     if gate.fail_on is None:
         return True
     return not any(
-        severity_of(result, finding).rank <= gate.fail_on.rank for result in results for finding in result.failing
+        severity_of(result, finding).rank <= gate.fail_on.rank
+        for result in results
+        for finding in result.failing
+        if not finding.known
     )

@@ -13,15 +13,18 @@ from typing import Annotated, NamedTuple
 import typer
 
 from cfaudit import fleet
+from cfaudit.baseline import Entry
 from cfaudit.cli.shell import (
     AsOfOption,
     EnvironmentOption,
+    IgnoreOption,
     ParamOption,
     ParamsOption,
     ProfileOption,
     RegionOption,
     RulesOption,
     Scenarios,
+    SelectOption,
     StopError,
     app,
     caret,
@@ -89,13 +92,8 @@ def check(
     ] = None,
     profile: ProfileOption = None,
     rules: RulesOption = None,
-    select: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RULE", help="Only these rules: ids, patterns or categories, repeatable or by commas."),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option(metavar="RULE", help="Not these rules; as --select, and wins over it.")
-    ] = None,
+    select: SelectOption = None,
+    ignore: IgnoreOption = None,
     param: ParamOption = None,
     params: ParamsOption = None,
     environment: EnvironmentOption = None,
@@ -119,6 +117,13 @@ def check(
     ] = Scenarios.DEFAULT,
     strict: Annotated[bool, typer.Option("--strict", help="Count what is unknown as not earned.")] = False,
     no_waivers: Annotated[bool, typer.Option("--no-waivers", help="Audit as if there were no waivers.")] = False,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Known gaps: shown and scored, but not gated.")
+    ] = None,
+    no_baseline: Annotated[bool, typer.Option("--no-baseline", help="Audit as if there were no baseline.")] = False,
+    strict_baseline: Annotated[
+        bool, typer.Option("--strict-baseline", help="Fail the gate on a baseline's gap that is found no more.")
+    ] = False,
     skip_non_templates: Annotated[
         bool, typer.Option("--skip-non-templates", help="Pass over named files that are not CloudFormation.")
     ] = False,
@@ -136,6 +141,7 @@ def check(
         given=given(param or ()),
         quiet=quiet,
         verbose=verbose,
+        strict_baseline=strict_baseline,
     )
 
     def options(entries: Sequence[Input]) -> fleet.Options:
@@ -156,15 +162,14 @@ def check(
             tests=tuple(tests or ()),
             junit=tuple(junit or ()),
             docs=tuple(docs or ()),
+            baseline=str(baseline) if baseline else None,
+            baselines=not no_baseline,
+            strict_baseline=strict_baseline,
         )
-        if not (select or ignore):
-            return held
-        known = fleet.rulebooks(entries, held)
-        chosen = _rules("--select", select, known) if select else None
-        return held._replace(select=chosen, ignore=_rules("--ignore", ignore or (), known))
+        return narrowed(held, entries, select, ignore)
 
     if watch:
-        raise typer.Exit(_watch(asked, options, [str(file) for file in (params, profile) if file]))
+        raise typer.Exit(_watch(asked, options, [str(file) for file in (params, profile, baseline) if file]))
     raise typer.Exit(_audit(asked, options))
 
 
@@ -177,6 +182,7 @@ class _Asked(NamedTuple):
     given: Mapping[str, str]
     quiet: bool
     verbose: bool
+    strict_baseline: bool
 
 
 def _audit(asked: _Asked, options: Callable[[Sequence[Input]], fleet.Options]) -> int:
@@ -188,6 +194,8 @@ def _audit(asked: _Asked, options: Callable[[Sequence[Input]], fleet.Options]) -
     templates = [template for outcome in outcomes for template in outcome.templates]
     if not (len(templates) == 1 and outcomes[0].error):
         notes = [_unneeded(waiver) for waiver in fleet.unneeded(outcomes)]
+        gone = dict.fromkeys(entry for outcome in outcomes for entry in outcome.stale)
+        notes += [_stale(entry, strict=asked.strict_baseline) for entry in gone]
         _say(report(templates, notes), asked)
     return max((outcome.code for outcome in outcomes), default=0)
 
@@ -208,6 +216,17 @@ def _watch(asked: _Asked, options: Callable[[Sequence[Input]], fleet.Options], f
     options(list(inputs(asked.paths)))  # what is wrong with the arguments ends the run before it begins
     look = looker(asked.paths, files, [path for _, path in asked.outputs])
     return watch(lambda: _audit(asked, options), look)
+
+
+def narrowed(
+    options: fleet.Options, entries: Sequence[Input], select: Iterable[str] | None, ignore: Iterable[str] | None
+) -> fleet.Options:
+    """The options with the rules that ``--select`` and ``--ignore`` name. Raises ``StopError``."""
+    if not (select or ignore):
+        return options
+    known = fleet.rulebooks(entries, options)
+    chosen = _rules("--select", select, known) if select else None
+    return options._replace(select=chosen, ignore=_rules("--ignore", ignore or (), known))
 
 
 def _rules(option: str, words: Iterable[str], books: Sequence[Rulebook]) -> frozenset[str]:
@@ -249,6 +268,11 @@ def _say_what_was_not_audited(outcomes: Sequence[fleet.Outcome]) -> None:
 def _unneeded(waiver: Waiver) -> Diagnostic:
     message = f"the waiver of {', '.join(waiver.rules)} covers nothing in the templates of this run"
     return Diagnostic("info", message, waiver.span, "remove it if this run saw them all")
+
+
+def _stale(entry: Entry, *, strict: bool) -> Diagnostic:
+    message = f"the known gap of {entry.rule} about {entry.subject} in {entry.path} is found no more"
+    return Diagnostic("error" if strict else "warning", message, entry.span, "'cfaudit baseline prune' removes it")
 
 
 def _output(entry: str) -> tuple[Format, Path]:

@@ -59,6 +59,8 @@ def _rows(held: Config) -> Iterator[tuple[str, str, str]]:
         yield f"bind.{component}", logical_id, _origin(held, "bind")
     for entry in held.external:
         yield f"external.{entry.kind}", f"{entry.value}: {entry.reason}", entry.span.point()
+    if held.baseline:
+        yield "baseline", held.baseline, _origin(held, "baseline")
     if held.screening:
         yield "screening", held.screening.value, held.screening.span.point()
     for key, paths in (("tests", held.tests), ("junit", held.junit), ("docs", held.docs)):

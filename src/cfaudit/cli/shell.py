@@ -100,6 +100,18 @@ AsOfOption: TypeAlias = Annotated[
     datetime | None,
     typer.Option("--as-of", formats=["%Y-%m-%d"], help="The day to judge life cycles by; default today."),
 ]
+SelectOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select",
+        metavar="RULE",
+        help="Only these rules: ids, patterns or categories, repeatable or by commas.",
+    ),
+]
+IgnoreOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", metavar="RULE", help="Not these rules; as --select, and wins over it."),
+]
 RulesOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--rules", metavar="DIR", help="A directory of rules beside the built-in ones; repeatable."),

@@ -37,6 +37,7 @@ from cfaudit.render.outline import (
     visible,
 )
 from cfaudit.report import (
+    DiagnosticObject,
     EvidenceObject,
     FindingObject,
     OptionObject,
@@ -77,6 +78,7 @@ def render(report: Report, *, width: int, color: bool, quiet: bool, verbose: boo
         _template(sheet, template, quiet=quiet, verbose=verbose)
     if len(report["templates"]) > 1:
         _summary(sheet, report["templates"])
+    _run(sheet, report["diagnostics"])
     return sheet.text(color=color)
 
 
@@ -225,7 +227,18 @@ def _header(sheet: _Sheet, template: TemplateObject, card: ScorecardObject, *, q
     profile = f"{template['profile']}: {template['profile_reason']}"
     for label, text in (("profile", profile), ("as of", template["as_of"])):
         sheet.put(one_line(text), indent=2, label=((label, _DIM),), column=11)
-    for line in template["diagnostics"]:
+    _diagnostics(sheet, template["diagnostics"])
+
+
+def _run(sheet: _Sheet, diagnostics: Sequence[DiagnosticObject]) -> None:
+    """What is to say of the run rather than of one template."""
+    if diagnostics:
+        sheet.blank()
+    _diagnostics(sheet, diagnostics)
+
+
+def _diagnostics(sheet: _Sheet, diagnostics: Sequence[DiagnosticObject]) -> None:
+    for line in diagnostics:
         said = f"{line['file']}:{line['line']}:{line['column']}: {one_line(line['message'])}"
         sheet.put(said, indent=2, label=((line["level"], "yellow"),), column=11)
 
@@ -317,7 +330,9 @@ def _sentence(finding: FindingObject) -> Pieces:
     message, subject = one_line(finding["message"]), one_line(finding["subject"])
     named = subject in message or not finding["logical_id"]
     pieces: Pieces = (message,) if named else (f"{subject}: {message}",)
-    return (*pieces, (f" (when {one_line(finding['when'])})", "yellow")) if finding["when"] else pieces
+    when: Pieces = ((f" (when {one_line(finding['when'])})", "yellow"),) if finding["when"] else ()
+    known: Pieces = ((" (known)", _DIM),) if finding["known"] else ()
+    return (*pieces, *when, *known)
 
 
 def _finding(sheet: _Sheet, finding: FindingObject) -> None:

@@ -30,6 +30,7 @@ HEADER = (
     "remedy",
     "waiver_reason",
     "waiver_until",
+    "known",
     "cost",
     "fingerprint",
 )
@@ -45,6 +46,9 @@ def render(report: Report) -> str:
     writer.writeheader()
     for template in report["templates"]:
         writer.writerows({name: _safe(value) for name, value in row.items()} for row in _rows(template))
+    writer.writerows(
+        {name: _safe(value) for name, value in _diagnostic(each).items()} for each in report["diagnostics"]
+    )
     return written.getvalue()
 
 
@@ -85,6 +89,7 @@ def _finding(finding: FindingObject) -> dict[str, str]:
         "remedy": finding["remedies"][0]["title"] if finding["remedies"] else "",
         "waiver_reason": waiver["reason"] if waiver else "",
         "waiver_until": (waiver["until"] or "") if waiver else "",
+        "known": "true" if finding["known"] else "false",
         "cost": f"{finding['cost']:.2f}",
         "fingerprint": finding["fingerprint"],
     }

@@ -15,12 +15,13 @@ from cfaudit.render.outline import (
     counts,
     gaps,
     grade_sentence,
+    notes,
     one_line,
     plural,
     posix,
     remark,
 )
-from cfaudit.report import DiagnosticObject, Report, TemplateObject
+from cfaudit.report import Report, TemplateObject
 
 PER_LEVEL = 10
 LEVELS = ("error", "warning", "notice")
@@ -42,7 +43,10 @@ class Annotation(NamedTuple):
 
 
 def render(report: Report) -> str:
-    """Annotations, most grave first and at most ten per level; a log line for each of the others and each template."""
+    """Annotations, most grave first and at most ten per level; a log line for each of the others and each template.
+
+    What the baseline knows is counted in its template's line.
+    """
     found = sorted((*_diagnostics(report), *_findings(report)), key=lambda each: LEVELS.index(each.level))
     commands: list[str] = []
     others: list[str] = []
@@ -58,7 +62,8 @@ def render(report: Report) -> str:
 
 
 def _findings(report: Report) -> Iterator[Annotation]:
-    for gap in sorted(gaps(report), key=lambda gap: gap.finding["verdict"] != "fail"):
+    new = [gap for gap in gaps(report) if not gap.finding["known"]]
+    for gap in sorted(new, key=lambda gap: gap.finding["verdict"] != "fail"):
         finding, first = gap.finding, gap.finding["evidence"][0]
         one = first["line"] == first["end_line"]
         yield Annotation(
@@ -83,11 +88,7 @@ def _remedy(gap: Gap) -> Iterator[str]:
 
 
 def _diagnostics(report: Report) -> Iterator[Annotation]:
-    seen: dict[tuple[str, int, int, str], DiagnosticObject] = {}
-    for template in report["templates"]:
-        for each in template["diagnostics"]:
-            seen.setdefault((each["file"], each["line"], each["column"], each["message"]), each)
-    for each in seen.values():
+    for each in notes(report):
         level, line = _OF_DIAGNOSTIC[each["level"]], each["line"]
         yield Annotation(level, posix(each["file"]), line, line, None, "cfaudit", one_line(each["message"]))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import TypedDict
 
-from cfaudit.render.outline import Gap, gaps, one_line, posix, remark
+from cfaudit.render.outline import Gap, gaps, notes, one_line, posix, remark
 from cfaudit.report import DiagnosticObject, Report
 
 _LEVELS = {"critical": "blocker", "high": "critical", "medium": "major", "low": "minor", "info": "info"}
@@ -60,12 +60,10 @@ def _entry(gap: Gap) -> Degradation:
 
 def _diagnostics(report: Report) -> Iterator[Degradation]:
     seen: set[str] = set()
-    for template in report["templates"]:
-        for diagnostic in template["diagnostics"]:
-            entry = _diagnostic(diagnostic)
-            if entry["fingerprint"] not in seen:
-                seen.add(entry["fingerprint"])
-                yield entry
+    for entry in map(_diagnostic, notes(report)):
+        if entry["fingerprint"] not in seen:
+            seen.add(entry["fingerprint"])
+            yield entry
 
 
 def _diagnostic(diagnostic: DiagnosticObject) -> Degradation:

@@ -51,7 +51,8 @@ class Ledger(NamedTuple):
 class Section(NamedTuple):
     """One template's part of the page.
 
-    The inventory begins with what is missing; ``anchors`` are the rules that the page has findings of.
+    The inventory begins with what is missing; ``anchors`` are the rules that the page has findings of, ``known`` is how
+    many gaps the baseline has.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Section(NamedTuple):
     anchors: frozenset[str]
     severities: Counter[str]
     verdicts: Counter[str]
+    known: int
 
 
 def render(report: Report) -> str:
@@ -78,6 +80,7 @@ def render(report: Report) -> str:
         .render(
             tool=report["tool"],
             sections=sections,
+            of_run=report["diagnostics"],
             style=Markup(style),
             script=Markup(script),
             style_hash=_hash(style),
@@ -128,6 +131,7 @@ def _section(number: int, template: TemplateObject) -> Section:
         anchors=frozenset(group.rule["id"] for block in blocks for group in block.groups),
         severities=Counter(finding["severity"] for finding in failing),
         verdicts=Counter(finding["verdict"] for finding in template["findings"]),
+        known=sum(finding["known"] for finding in failing),
     )
 
 

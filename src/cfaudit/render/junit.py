@@ -11,7 +11,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree as Xml
 
 from cfaudit.render.outline import Gap, grade_sentence, one_line, place, posix, remark, visible
-from cfaudit.report import FindingObject, Report, RuleObject, TemplateObject
+from cfaudit.report import DiagnosticObject, FindingObject, Report, RuleObject, TemplateObject
 
 _COUNTED = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 
@@ -30,6 +30,8 @@ def render(report: Report) -> str:
     root = Xml.Element("testsuites", name="cfaudit")
     for template in report["templates"]:
         root.append(_suite(template))
+    if report["diagnostics"]:
+        root.append(_run(report["diagnostics"]))
     for count in ("tests", "failures", "errors"):
         root.set(count, str(sum(int(suite.get(count, "0")) for suite in root)))
     Xml.indent(root)
@@ -52,10 +54,21 @@ def _suite(template: TemplateObject) -> Xml.Element:
     suite.set("tests", str(len(answers)))
     for element, count in _COUNTED.items():
         suite.set(count, str(told.count(element)))
-    notes = [f"{each['level']}: {each['file']}:{each['line']}: {each['message']}" for each in template["diagnostics"]]
+    _notes(suite, template["diagnostics"])
+    return suite
+
+
+def _run(diagnostics: Sequence[DiagnosticObject]) -> Xml.Element:
+    """What is to say of the run: a suite without cases, for only suites have text."""
+    suite = Xml.Element("testsuite", name="cfaudit", tests="0", failures="0", errors="0", skipped="0")
+    _notes(suite, diagnostics)
+    return suite
+
+
+def _notes(suite: Xml.Element, diagnostics: Sequence[DiagnosticObject]) -> None:
+    notes = [f"{each['level']}: {each['file']}:{each['line']}: {each['message']}" for each in diagnostics]
     if notes:
         Xml.SubElement(suite, "system-err").text = "\n".join(map(one_line, notes))
-    return suite
 
 
 def _properties(suite: Xml.Element, template: TemplateObject) -> None:
@@ -86,21 +99,32 @@ def _unusable(template: TemplateObject) -> Answer:
 
 
 def _answer(rule: RuleObject, findings: Sequence[FindingObject]) -> Answer | None:
-    """The gravest that any finding of the rule says; what is waived stands beside what fails."""
-    of = {verdict: [each for each in findings if each["verdict"] == verdict] for verdict in _ORDER}
+    """The gravest that any finding of the rule says; what is known or waived stands beside what fails."""
+    of = {standing: [each for each in findings if _standing(each) == standing] for standing in _ORDER}
     for verdict, element in _ORDER.items():
         if of[verdict]:
             first = of[verdict][0]
             more = f" (and {len(of[verdict]) - 1} more)" if len(of[verdict]) > 1 else ""
             kind = first["severity"] if verdict == "fail" else verdict
-            told = [*of[verdict], *(each for each in findings if each["verdict"] != verdict)]
+            told = [*of[verdict], *(each for each in findings if _standing(each) != verdict)]
             return Answer(element, kind, f"{_remark(first)}{more}", _text(told))
     if rule["verdict"] == "n/a":
         return Answer("skipped", "n/a", "not applicable: nothing of its kind is in the template", "")
     return None
 
 
-_ORDER = {"error": "error", "fail": "failure", "unknown": "skipped", "waived": "skipped", "info": "system-out"}
+_ORDER = {
+    "error": "error",
+    "fail": "failure",
+    "known": "skipped",
+    "unknown": "skipped",
+    "waived": "skipped",
+    "info": "system-out",
+}
+
+
+def _standing(finding: FindingObject) -> str:
+    return "known" if finding["known"] else finding["verdict"]
 
 
 def _remark(finding: FindingObject) -> str:

@@ -33,6 +33,7 @@ from cfaudit.render.outline import (
     visible,
 )
 from cfaudit.report import (
+    DiagnosticObject,
     FindingObject,
     LinkObject,
     OptionObject,
@@ -75,6 +76,7 @@ _LANGUAGES = {
 def render(report: Report, limit: int = COMMENT) -> str:
     """The report as GitHub Markdown; what is longer than the limit loses the least grave details, and says so."""
     blocks = [block for number, template in enumerate(report["templates"]) for block in _template(template, number)]
+    blocks += [_run(report["diagnostics"], len(report["templates"]))]
     whole = joined(block.forms[0] for block in blocks)
     if size(whole) <= limit:
         return whole
@@ -110,6 +112,7 @@ _SHORTENED = {
     "options": "the steps of the options are counted only",
     "readiness": "features that will not work and manual steps are left out",
     "scorecard": "scorecards on one line",
+    "run": "what is to say of the run is left out",
 }
 _PHASES = (
     "low short",
@@ -283,18 +286,24 @@ def _header(template: TemplateObject, card: ScorecardObject) -> Iterator[str]:
     yield f"- **As of:** {template['as_of']}{scenario}"
     if template["diagnostics"]:
         yield ""
-        yield from _diagnostics(template)
+        yield from _diagnostics(template["diagnostics"])
 
 
 def _unusable(template: TemplateObject) -> Iterator[str]:
     yield "# **Failures & Missing Implementation Details**\n"
     yield f"- **Template:** {code(template['path'])}"
     yield "\n**Not audited:**\n"
-    yield from _diagnostics(template)
+    yield from _diagnostics(template["diagnostics"])
 
 
-def _diagnostics(template: TemplateObject) -> Iterator[str]:
-    for line in template["diagnostics"]:
+def _run(diagnostics: Sequence[DiagnosticObject], number: int) -> Block:
+    """What is to say of the run rather than of one template."""
+    lines = ("## **THIS RUN**\n", *_diagnostics(diagnostics)) if diagnostics else ()
+    return _block("run", lines, ("", _phase(_LAST_COMPLETE, number)))
+
+
+def _diagnostics(diagnostics: Sequence[DiagnosticObject]) -> Iterator[str]:
+    for line in diagnostics:
         where = code(f"{line['file']}:{line['line']}:{line['column']}")
         yield f"- {line['level']}: {where} {escape(line['message'])}"
 
@@ -348,6 +357,8 @@ def _sentence(finding: FindingObject, path: str) -> Iterator[str]:
     named = "" if subject in message or not finding["logical_id"] else f"{code(subject)}: "
     when = f" (when {escape(finding['when'])})" if finding["when"] else ""
     yield f"- {named}{escape(message)}{when} ({_where(finding, path)})"
+    if finding["known"]:
+        yield "  - known: the baseline has it"
     for assumed in finding["assumed"]:
         yield f"  - assumed: {escape(assumed)}"
     if finding["waiver"]:

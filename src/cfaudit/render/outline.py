@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from cfaudit.report import (
+    DiagnosticObject,
     EdgeObject,
     EvidenceObject,
     FindingObject,
@@ -87,14 +88,19 @@ def one_line(text: str) -> str:
 
 
 def groups(template: TemplateObject, *verdicts: str) -> list[Group]:
-    """The findings with one of the verdicts by severity and rule, in the order of the report."""
+    """The findings with one of the verdicts by severity and rule, new ones first, else in the order of the report."""
     rules = {rule["id"]: rule for rule in template["rules"]}
     held: dict[tuple[int, str], list[FindingObject]] = {}
     for finding in template["findings"]:
         if finding["verdict"] in verdicts:
             held.setdefault((SEVERITIES.index(finding["severity"]), finding["rule"]), []).append(finding)
     return [
-        Group(rules[name], SEVERITIES[rank], _cost(rules[name], template, findings), findings)
+        Group(
+            rules[name],
+            SEVERITIES[rank],
+            _cost(rules[name], template, findings),
+            sorted(findings, key=lambda finding: finding["known"]),
+        )
         for (rank, name), findings in sorted(held.items(), key=lambda entry: entry[0][0])
     ]
 
@@ -128,7 +134,7 @@ def gaps(report: Report) -> list[Gap]:
 def remark(gap: Gap) -> str:
     """What a finding says, on one line: its standing, its message, and the conditions under which it is so."""
     finding, waiver = gap.finding, gap.finding["waiver"]
-    standing = "not decided: " if finding["verdict"] == "unknown" else ""
+    standing = "not decided: " if finding["verdict"] == "unknown" else "known: " if finding["known"] else ""
     if waiver is not None:
         until = f" until {waiver['until']}" if waiver["until"] else ""
         standing = f"waived{until} ({waiver['reason']}): "
@@ -158,12 +164,20 @@ def positives(template: TemplateObject) -> list[Positive]:
 
 
 def counts(template: TemplateObject) -> str:
-    """How many findings of which severity fail: ``2 critical, 1 high``."""
+    """How many findings of which severity fail, and how many are known: ``2 critical, 1 high (1 known)``."""
     found = dict.fromkeys(SEVERITIES, 0)
     for finding in template["findings"]:
         if finding["verdict"] == "fail":
             found[finding["severity"]] += 1
-    return ", ".join(f"{number} {severity}" for severity, number in found.items() if number) or "no gap found"
+    said = ", ".join(f"{number} {severity}" for severity, number in found.items() if number) or "no gap found"
+    known = sum(finding["known"] for finding in template["findings"])
+    return f"{said} ({known} known)" if known else said
+
+
+def notes(report: Report) -> list[DiagnosticObject]:
+    """What is to say of the templates and of the run, each once."""
+    told = [each for template in report["templates"] for each in template["diagnostics"]] + report["diagnostics"]
+    return list({(each["file"], each["line"], each["column"], each["message"]): each for each in told}.values())
 
 
 def formula(card: ScorecardObject) -> str | None:
@@ -181,15 +195,23 @@ def gate_sentence(template: TemplateObject, card: ScorecardObject) -> str:
     options = [f"--fail-on {gate['fail_on']}"]
     if gate["min_score"] is not None:
         options.append(f"--min-score {gate['min_score']:g}")
+    if gate["baseline"] is not None:
+        options.append(f"--baseline {one_line(gate['baseline'])}")
     given = f" ({' '.join(options)})"
     if gate["held"]:
         return f"held{given}"
     reasons = []
     grave = SEVERITIES[: SEVERITIES.index(gate["fail_on"]) + 1] if gate["fail_on"] in SEVERITIES else ()
-    number = sum(finding["verdict"] == "fail" and finding["severity"] in grave for finding in template["findings"])
+    number = sum(
+        finding["verdict"] == "fail" and not finding["known"] and finding["severity"] in grave
+        for finding in template["findings"]
+    )
     if number:
         worse = f"{gate['fail_on']} or worse" if len(grave) > 1 else gate["fail_on"]
-        reasons.append(f"{plural(number, 'gap')} {'is' if number == 1 else 'are'} {worse}")
+        new = "new gap" if gate["baseline"] is not None else "gap"
+        reasons.append(f"{plural(number, new)} {'is' if number == 1 else 'are'} {worse}")
+    if gate["stale"]:
+        reasons.append(f"{plural(gate['stale'], 'known gap')} {'is' if gate['stale'] == 1 else 'are'} found no more")
     if gate["min_score"] is not None and (card["overall"] is None or card["overall"] < gate["min_score"]):
         reasons.append("there is no overall score" if card["overall"] is None else "the overall score is too low")
     return f"failed: {', and '.join(reasons)}{given}" if reasons else f"failed{given}"

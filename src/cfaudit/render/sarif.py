@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from cfaudit.checks import CHECKS
 from cfaudit.render.markdown import rule_help
-from cfaudit.render.outline import Gap, gaps, one_line, plural, posix, remark, visible
+from cfaudit.render.outline import Gap, gaps, notes, one_line, plural, posix, remark, visible
 from cfaudit.report import DiagnosticObject, EvidenceObject, FindingObject, Report, RuleObject
 from cfaudit.rule import Rule, load_rules
 
@@ -52,7 +52,7 @@ NOTIFICATIONS = {
     "broken-check": "cfaudit broke while judging the rule.",
     "results-left-out": "There are more findings than a run may have.",
 }
-_CONFIGURATION = ("cfaudit.yaml", "pyproject.toml")
+_CONFIGURATION = ("cfaudit.yaml", "pyproject.toml", "cfaudit-baseline.json")
 
 
 def render(report: Report) -> str:
@@ -62,13 +62,15 @@ def render(report: Report) -> str:
     results = [gap for gap in found if gap.finding["verdict"] in ("fail", "waived", "info")]
     index = Index(_positions(rules), _positions(_files(report)))
     named = {template["path"] for template in report["templates"]}
+    cards = [template["scorecard"] for template in report["templates"]]
+    compared = any(card["gate"]["baseline"] is not None for card in cards if card is not None)
     run: dict[str, Json] = {
         "tool": {"driver": _driver(report, list(rules.values()))},
         "invocations": [_invocation(report, found, results[MAX_RESULTS:], index)],
         "originalUriBaseIds": {ROOT: {"description": {"text": "The directory in which cfaudit was started."}}},
         "artifacts": [_artifact(file, named) for file in index.files],
         "columnKind": "unicodeCodePoints",
-        "results": [_result(gap, index) for gap in results[:MAX_RESULTS]],
+        "results": [_result(gap, index, compared=compared) for gap in results[:MAX_RESULTS]],
         "properties": {"templates": [_summary(position, report) for position in range(len(report["templates"]))]},
     }
     log: dict[str, Json] = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -164,7 +166,7 @@ def _lines(text: str) -> str:
 # Results -------------------------------------------------------------------------------------------------------------
 
 
-def _result(gap: Gap, index: Index) -> Json:
+def _result(gap: Gap, index: Index, *, compared: bool) -> Json:
     finding = gap.finding
     related = finding["evidence"][1 : MAX_RELATED + 1]
     result: dict[str, Json] = {
@@ -190,6 +192,8 @@ def _result(gap: Gap, index: Index) -> Json:
         until = f" (until {finding['waiver']['until']})" if finding["waiver"]["until"] else ""
         why = one_line(f"{finding['waiver']['reason']}{until}")
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": why}]
+    if compared and finding["verdict"] == "fail":
+        result["baselineState"] = "unchanged" if finding["known"] else "new"
     return result
 
 
@@ -244,6 +248,7 @@ def _files(report: Report) -> Iterator[str]:
         yield template["path"]
         yield from (item["file"] for finding in template["findings"] for item in finding["evidence"])
         yield from (diagnostic["file"] for diagnostic in template["diagnostics"])
+    yield from (diagnostic["file"] for diagnostic in report["diagnostics"])
 
 
 def _artifact(file: str, named: Container[str]) -> Json:
@@ -264,7 +269,7 @@ def _uri(file: str) -> dict[str, Json]:
 def _invocation(report: Report, found: Sequence[Gap], left_out: Sequence[Gap], index: Index) -> Json:
     configuration: list[Json] = []
     execution: list[Json] = []
-    for diagnostic in _diagnostics(report):
+    for diagnostic in notes(report):
         of_config = PurePath(diagnostic["file"]).name in _CONFIGURATION
         (configuration if of_config else execution).append(_diagnostic(diagnostic, index))
     execution += [_undecided(gap, index) for gap in found if gap.finding["verdict"] in ("unknown", "error")]
@@ -276,12 +281,6 @@ def _invocation(report: Report, found: Sequence[Gap], left_out: Sequence[Gap], i
         "toolConfigurationNotifications": configuration,
         "toolExecutionNotifications": execution,
     }
-
-
-def _diagnostics(report: Report) -> list[DiagnosticObject]:
-    """The diagnostics of all templates, each once."""
-    all_of = [diagnostic for template in report["templates"] for diagnostic in template["diagnostics"]]
-    return list({(each["file"], each["line"], each["column"], each["message"]): each for each in all_of}.values())
 
 
 def _diagnostic(diagnostic: DiagnosticObject, index: Index) -> Json:
