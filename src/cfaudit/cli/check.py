@@ -189,7 +189,7 @@ def _audit(asked: _Asked, options: Callable[[Sequence[Input]], fleet.Options]) -
     """One run: audit, say what could not be audited, write the report; the exit code."""
     entries = list(inputs(asked.paths))
     outcomes = list(fleet.run(entries, options(entries)))
-    _check_parameters(asked.given, outcomes)
+    check_parameters(asked.given, outcomes)
     _say_what_was_not_audited(outcomes)
     templates = [template for outcome in outcomes for template in outcome.templates]
     if not (len(templates) == 1 and outcomes[0].error):
@@ -245,7 +245,7 @@ def _rules(option: str, words: Iterable[str], books: Sequence[Rulebook]) -> froz
     return frozenset(found)
 
 
-def _check_parameters(given_: Iterable[str], outcomes: Sequence[fleet.Outcome]) -> None:
+def check_parameters(given_: Iterable[str], outcomes: Sequence[fleet.Outcome]) -> None:
     """A ``--param`` that no audited template declares is a mistake of the caller's."""
     declared = frozenset(name for outcome in outcomes for name in outcome.declared)
     unknown = [name for name in given_ if name not in declared]
