@@ -222,7 +222,9 @@ def test_rules_explain_schema_version(tmp_path: Path) -> None:
     wrong = cfaudit("explain", "key-rotation-of", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "did you mean 'key-rotation-off'" in wrong.stderr
-    assert json.loads(cfaudit("schema", cwd=tmp_path).stdout)["$schema"].startswith("https://json-schema.org/")
+    for name in ((), ("report",), ("config",), ("baseline",), ("diff",)):
+        schema = json.loads(cfaudit("schema", *name, cwd=tmp_path).stdout)
+        assert schema["$schema"].startswith("https://json-schema.org/")
     assert cfaudit("--version", cwd=tmp_path).stdout.split() == ["cfaudit", __version__]
 
 

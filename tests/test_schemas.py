@@ -12,6 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 import cfaudit
+from cfaudit import compare
 from cfaudit import report as objects
 from cfaudit.baseline import load_baseline
 from cfaudit.config import SCREENING, load_config
@@ -32,6 +33,7 @@ Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | Non
 FOLDER = Path(cfaudit.__file__).parent / "schemas"
 REPORT = json.loads((FOLDER / "report.json").read_text(encoding="utf-8"))
 BASELINE = json.loads((FOLDER / "baseline.json").read_text(encoding="utf-8"))
+DIFF = json.loads((FOLDER / "diff.json").read_text(encoding="utf-8"))
 CONFIG = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
 
 OBJECTS = {
@@ -70,7 +72,7 @@ def errors(found: Report) -> list[str]:
     return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(REPORT).iter_errors(written)]
 
 
-@pytest.mark.parametrize("schema", [REPORT, CONFIG, BASELINE], ids=["report", "config", "baseline"])
+@pytest.mark.parametrize("schema", [REPORT, CONFIG, BASELINE, DIFF], ids=["report", "config", "baseline", "diff"])
 def test_schemas_are_schemas(schema: dict[str, Json]) -> None:
     Draft202012Validator.check_schema(schema)
 
@@ -232,6 +234,33 @@ def test_bad_configurations(text: str) -> None:
     with pytest.raises(TemplateError):
         load_config(Path("cfaudit.yaml"), text, catalogue)
     assert not valid(text)
+
+
+COMPARED = {
+    "tool": objects.ToolObject,
+    "state": compare.StateObject,
+    "gap": compare.GapObject,
+    "side": compare.SideObject,
+    "score_change": compare.ScoreChangeObject,
+    "category_change": compare.CategoryChangeObject,
+    "grade_change": compare.GradeChangeObject,
+    "comparison": compare.ComparisonObject,
+    "gate": compare.NewGateObject,
+}
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_schema_and_object_of_a_comparison_have_the_same_fields(name: str) -> None:
+    held = DIFF["$defs"][name]
+    assert held["required"] == list(held["properties"])
+    assert set(held["properties"]) == set(get_type_hints(COMPARED[name]))
+
+
+def test_every_object_of_a_comparison_has_a_schema() -> None:
+    assert set(DIFF["$defs"]) == {*COMPARED, "severity"}
+    assert DIFF["required"] == list(DIFF["properties"]) == list(get_type_hints(compare.Diff))
+    assert DIFF["$defs"]["severity"]["enum"] == REPORT["$defs"]["severity"]["enum"]
+    assert DIFF["$defs"]["grade_change"]["properties"]["old"]["enum"] == [*(letter for _, letter in GRADES), "F", None]
 
 
 ENTRY = {"fingerprint": "0123456789abcdef", "rule": "r", "path": "p", "subject": "s", "message": "m"}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from cfaudit.baseline import Baseline, Entry, load_baseline, marked, stale
+from cfaudit.baseline import Baseline, Entry, load_baseline, marked, project_root, stale
 from cfaudit.config import Config, find_config, load_config
 from cfaudit.finding import Severity, Waiver
 from cfaudit.nodes import NotTemplateError, Span, TemplateError
@@ -22,6 +23,7 @@ from cfaudit.rulebook import Rulebook, rulebook
 from cfaudit.score import Gate, score
 from cfaudit.sources.brought import bring
 from cfaudit.sources.files import Input, may_be_template, read
+from cfaudit.sources.local import LocalFiles
 from cfaudit.waive import Catalogue, concerns
 
 PASSED, FAILED, UNUSABLE, BROKE = 0, 1, 2, 3
@@ -92,16 +94,19 @@ def run(entries: Iterable[Input], options: Options) -> Iterator[Outcome]:
 
 def audit_input(entry: Input, options: Options) -> Outcome:
     """Audit one input; what is no template is skipped, or unusable where it was named."""
-    name = "<stdin>" if entry.path == "-" else entry.path
+    name = entry.name
     skip = options.skip_others or not entry.named
     try:
-        text = read(entry.path)
+        text = read(entry.copy or entry.path, name)
         if skip and not may_be_template(text):
             return Outcome(entry)
     except TemplateError as error:
         return _unusable(entry, name, error, options)
     config = config_of(entry.path, options.profile, options.rules_dirs)
     settings = settings_for(entry.path, config, options)
+    if entry.copy is not None:
+        local = LocalFiles(os.path.dirname(entry.copy), name.removesuffix(os.path.basename(entry.copy)))
+        settings = replace(settings, local=local)
     try:
         audited = audits(text, name, settings, _selected(_directories(config, options), options.select, options.ignore))
     except NotTemplateError as error:
@@ -115,7 +120,7 @@ def _judged(entry: Input, audited: tuple[Audit, ...], options: Options) -> Outco
     """The outcome of what could be audited, in each scenario."""
     settings, path = audited[0].settings, audited[0].source.path
     known = _baseline(settings.config, options)
-    gone = stale([held.results for held in audited], known, path, catalogue()) if known else ()
+    gone = stale([held.results for held in audited], known, path, settings.catalogue or catalogue()) if known else ()
     if known:
         audited = tuple(held._replace(results=marked(held.results, known, path)) for held in audited)
     failing = len(gone) if options.strict_baseline else 0
@@ -199,7 +204,7 @@ def config_of(path: str, profile: str | None = None, rules_dirs: tuple[str, ...]
 
 def forget() -> None:
     """Read configurations, rules and what people bring anew from here on."""
-    for held in (_config_in, _config_at, _selected, rulebook, bring):
+    for held in (_config_in, _config_at, _selected, _baseline_at, project_root, rulebook, bring):
         held.cache_clear()
 
 

@@ -22,7 +22,7 @@ from cfaudit.resolve import Scenario, every_scenario, resolve, scenarios
 from cfaudit.rule import Rule, load_rules
 from cfaudit.sources.brought import NOTHING, Brought
 from cfaudit.sources.include import included
-from cfaudit.sources.local import beside
+from cfaudit.sources.local import LocalFiles, beside
 from cfaudit.validity import ENGINES, Validity, validate
 from cfaudit.waive import Catalogue, Waived, waive
 
@@ -35,7 +35,8 @@ class Settings:
     ``waivers`` are those of the configuration that concern the template, None: no waiver works, wherever it stands.
     ``catalogue`` are the rules that a waiver may name, None: those that are evaluated. ``lint`` is the engine that says
     whether the template is valid, None: none is asked. ``checks`` are the functions that the rules name, ``brought``
-    tests, their results, and documents.
+    tests, their results, and documents. ``local`` are the files beside the template where they are not those beside its
+    path.
     """
 
     as_of: date
@@ -49,6 +50,7 @@ class Settings:
     checks: Mapping[str, Check] = field(default_factory=lambda: CHECKS)
     brought: Brought = NOTHING
     lint: str | None = None
+    local: LocalFiles | None = None
 
 
 class Audit(NamedTuple):
@@ -81,7 +83,7 @@ class Audit(NamedTuple):
 
 def audit(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None = None) -> Audit:
     """Audit one template. Raises ``TemplateError`` for input that cannot be audited, ``RuleError`` for a bad rule."""
-    source = included(load(text, path), beside(path))
+    source = included(load(text, path), settings.local or beside(path))
     scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
     branches, notes = scenarios(source, scenario)
     return _audit(source, branches, settings, rules, notes, _validity(text, path, scenario, settings))
@@ -91,7 +93,7 @@ def audits(text: str, path: str, settings: Settings, rules: Iterable[Rule] | Non
     """One audit, or one per scenario where ``settings`` ask for every one. Raises as ``audit`` does."""
     if not settings.every_scenario:
         return (audit(text, path, settings, rules),)
-    source = included(load(text, path), beside(path))
+    source = included(load(text, path), settings.local or beside(path))
     scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
     branches, notes = every_scenario(source, scenario)
     validity = _validity(text, path, scenario, settings)
@@ -113,7 +115,7 @@ def _audit(
     notes: tuple[Diagnostic, ...],
     validity: Validity | None,
 ) -> Audit:
-    local = beside(source.path)
+    local = settings.local or beside(source.path)
     templates = [build(resolve(source, branch), local) for branch in branches]
     profile, reason, matched = _profile(templates, settings)
     cases = tuple(

@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 
 from cfaudit import __version__
-from cfaudit.cli import authoring, baseline, catalogue, check, configuration, init
+from cfaudit.cli import authoring, baseline, catalogue, check, configuration, diff, init
 from cfaudit.cli.shell import BROKE, EXPECTED, app, arguments, exit_code, message
 
-__all__ = ["app", "authoring", "baseline", "catalogue", "check", "configuration", "init", "main"]
+__all__ = ["app", "authoring", "baseline", "catalogue", "check", "configuration", "diff", "init", "main"]
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import typer
 
 from cfaudit import fleet
 from cfaudit.baseline import NAME, Baseline, Entry, from_project_root, load_baseline, project_root, written
+from cfaudit.cli.check import narrowed
 from cfaudit.cli.shell import (
     AsOfOption,
     EnvironmentOption,
@@ -20,6 +21,7 @@ from cfaudit.cli.shell import (
     ParamsOption,
     ProfileOption,
     RegionOption,
+    RulesOption,
     Scenarios,
     SelectOption,
     StopError,
@@ -28,12 +30,11 @@ from cfaudit.cli.shell import (
     day,
     parameters,
     profile_name,
-    rules_named,
+    rules_dirs,
     write,
 )
 from cfaudit.nodes import Span
 from cfaudit.report import TemplateObject
-from cfaudit.rulebook import rulebook
 from cfaudit.sources.files import Input, inputs, read
 
 baseline_app = typer.Typer(
@@ -68,6 +69,7 @@ def create(
     paths: PathsArgument = None,
     file: FileOption = None,
     profile: ProfileOption = None,
+    rules: RulesOption = None,
     select: SelectOption = None,
     ignore: IgnoreOption = None,
     param: ParamOption = None,
@@ -78,10 +80,11 @@ def create(
     scenarios: ScenariosOption = Scenarios.DEFAULT,
 ) -> None:
     """Write the gaps that there are now into a new baseline."""
-    options = _options(profile, select, ignore, parameters(params, param or ()), environment, region, as_of, scenarios)
+    options = _options(profile, rules, parameters(params, param or ()), environment, region, as_of, scenarios)
     made = []
-    for group in _groups(paths, file):
-        outcomes = _audited(group, options._replace(baselines=False))
+    for group in _groups(paths, file, options):
+        chosen = narrowed(options, group.inputs, select, ignore)
+        outcomes = _audited(group, chosen._replace(baselines=False))
         if outcomes and group.file.exists():
             raise StopError(f"{group.file}: exists; 'cfaudit baseline update' adds what is new")
         if outcomes:
@@ -98,6 +101,7 @@ def update(
     paths: PathsArgument = None,
     file: FileOption = None,
     profile: ProfileOption = None,
+    rules: RulesOption = None,
     select: SelectOption = None,
     ignore: IgnoreOption = None,
     param: ParamOption = None,
@@ -108,10 +112,11 @@ def update(
     scenarios: ScenariosOption = Scenarios.DEFAULT,
 ) -> None:
     """Add the gaps that are new; what the baseline has stays as it is."""
-    options = _options(profile, select, ignore, parameters(params, param or ()), environment, region, as_of, scenarios)
+    options = _options(profile, rules, parameters(params, param or ()), environment, region, as_of, scenarios)
     made = []
-    for group, held in _present(_groups(paths, file)):
-        added = list(_gaps(_audited(group, options._replace(baseline=str(group.file)))))
+    for group, held in _present(_groups(paths, file, options)):
+        chosen = narrowed(options, group.inputs, select, ignore)
+        added = list(_gaps(_audited(group, chosen._replace(baseline=str(group.file)))))
         made.append((group.file, [*held.entries.values(), *added], len(added)))
     for path, entries, number in made:
         _write(path, entries)
@@ -123,6 +128,7 @@ def prune(
     paths: PathsArgument = None,
     file: FileOption = None,
     profile: ProfileOption = None,
+    rules: RulesOption = None,
     select: SelectOption = None,
     ignore: IgnoreOption = None,
     param: ParamOption = None,
@@ -133,10 +139,11 @@ def prune(
     scenarios: ScenariosOption = Scenarios.DEFAULT,
 ) -> None:
     """Remove the gaps that are found no more, and those of templates that are gone."""
-    options = _options(profile, select, ignore, parameters(params, param or ()), environment, region, as_of, scenarios)
+    options = _options(profile, rules, parameters(params, param or ()), environment, region, as_of, scenarios)
     made = []
-    for group, held in _present(_groups(paths, file)):
-        outcomes = _audited(group, options._replace(baseline=str(group.file)))
+    for group, held in _present(_groups(paths, file, options)):
+        chosen = narrowed(options, group.inputs, select, ignore)
+        outcomes = _audited(group, chosen._replace(baseline=str(group.file)))
         gone = {entry.fingerprint for outcome in outcomes for entry in outcome.stale}
         gone |= {entry.fingerprint for entry in held.entries.values() if not (group.root / entry.path).exists()}
         kept = [entry for entry in held.entries.values() if entry.fingerprint not in gone]
@@ -151,15 +158,13 @@ def prune(
 
 def _options(
     profile: str | None,
-    select: list[str] | None,
-    ignore: list[str] | None,
+    rules: list[str] | None,
     values: Mapping[str, str],
     environment: str | None,
     region: str | None,
     as_of: datetime | None,
     scenarios: Scenarios,
 ) -> fleet.Options:
-    books = (rulebook(),)
     return fleet.Options(
         as_of=day(as_of),
         parameters=values,
@@ -167,12 +172,11 @@ def _options(
         region=region,
         profile=profile_name(profile),
         every_scenario=scenarios is Scenarios.ALL,
-        select=rules_named("--select", select, books) if select else None,
-        ignore=rules_named("--ignore", ignore or (), books),
+        rules_dirs=rules_dirs(rules),
     )
 
 
-def _groups(paths: list[str] | None, file: Path | None) -> list[Group]:
+def _groups(paths: list[str] | None, file: Path | None, options: fleet.Options) -> list[Group]:
     """The inputs by baseline: the one named, else the configuration's, else the one at the project's root.
 
     Raises ``StopError`` where one baseline would hold several projects: their paths start from different roots.
@@ -181,7 +185,7 @@ def _groups(paths: list[str] | None, file: Path | None) -> list[Group]:
     found: dict[Path, Group] = {}
     for entry in entries or [Input("./template", named=False)]:
         root = project_root(Path(entry.path).resolve().parent) or Path.cwd()
-        configured = fleet.config_of(entry.path).baseline
+        configured = fleet.config_of(entry.path, options.profile, options.rules_dirs).baseline
         target = file or (Path(configured) if configured else _shown(root / NAME))
         group = found.setdefault(target, Group(target, root, []))
         if group.root != root:

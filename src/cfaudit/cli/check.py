@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -33,14 +34,16 @@ from cfaudit.cli.shell import (
     parameters,
     profile_name,
     rules_dirs,
-    rules_named,
     width,
     write,
 )
 from cfaudit.finding import Waiver
 from cfaudit.nodes import Diagnostic
 from cfaudit.report import Report, report
+from cfaudit.rule import load_categories
+from cfaudit.rulebook import Rulebook
 from cfaudit.sources.files import Input, inputs
+from cfaudit.waive import Catalogue
 
 
 class Format(StrEnum):
@@ -138,6 +141,7 @@ def check(
         given=given(param or ()),
         quiet=quiet,
         verbose=verbose,
+        strict_baseline=strict_baseline,
     )
 
     def options(entries: Sequence[Input]) -> fleet.Options:
@@ -162,14 +166,10 @@ def check(
             baselines=not no_baseline,
             strict_baseline=strict_baseline,
         )
-        if not (select or ignore):
-            return held
-        known = fleet.rulebooks(entries, held)
-        chosen = rules_named("--select", select, known) if select else None
-        return held._replace(select=chosen, ignore=rules_named("--ignore", ignore or (), known))
+        return narrowed(held, entries, select, ignore)
 
     if watch:
-        raise typer.Exit(_watch(asked, options, [str(file) for file in (params, profile) if file]))
+        raise typer.Exit(_watch(asked, options, [str(file) for file in (params, profile, baseline) if file]))
     raise typer.Exit(_audit(asked, options))
 
 
@@ -182,20 +182,20 @@ class _Asked(NamedTuple):
     given: Mapping[str, str]
     quiet: bool
     verbose: bool
+    strict_baseline: bool
 
 
 def _audit(asked: _Asked, options: Callable[[Sequence[Input]], fleet.Options]) -> int:
     """One run: audit, say what could not be audited, write the report; the exit code."""
     entries = list(inputs(asked.paths))
-    held = options(entries)
-    outcomes = list(fleet.run(entries, held))
-    _check_parameters(asked.given, outcomes)
+    outcomes = list(fleet.run(entries, options(entries)))
+    check_parameters(asked.given, outcomes)
     _say_what_was_not_audited(outcomes)
     templates = [template for outcome in outcomes for template in outcome.templates]
     if not (len(templates) == 1 and outcomes[0].error):
         notes = [_unneeded(waiver) for waiver in fleet.unneeded(outcomes)]
         gone = dict.fromkeys(entry for outcome in outcomes for entry in outcome.stale)
-        notes += [_stale(entry, strict=held.strict_baseline) for entry in gone]
+        notes += [_stale(entry, strict=asked.strict_baseline) for entry in gone]
         _say(report(templates, notes), asked)
     return max((outcome.code for outcome in outcomes), default=0)
 
@@ -218,7 +218,34 @@ def _watch(asked: _Asked, options: Callable[[Sequence[Input]], fleet.Options], f
     return watch(lambda: _audit(asked, options), look)
 
 
-def _check_parameters(given_: Iterable[str], outcomes: Sequence[fleet.Outcome]) -> None:
+def narrowed(
+    options: fleet.Options, entries: Sequence[Input], select: Iterable[str] | None, ignore: Iterable[str] | None
+) -> fleet.Options:
+    """The options with the rules that ``--select`` and ``--ignore`` name. Raises ``StopError``."""
+    if not (select or ignore):
+        return options
+    known = fleet.rulebooks(entries, options)
+    chosen = _rules("--select", select, known) if select else None
+    return options._replace(select=chosen, ignore=_rules("--ignore", ignore or (), known))
+
+
+def _rules(option: str, words: Iterable[str], books: Sequence[Rulebook]) -> frozenset[str]:
+    """The ids of the rules that words name. Raises ``StopError`` for a word that names none."""
+    rules, categories = [rule for book in books for rule in book.rules], [held.id for held in load_categories()]
+    catalogue = Catalogue.of((rule.id, rule.aliases) for rule in rules)
+    ids = catalogue.ids
+    found: set[str] = set()
+    for word in (word.strip() for words_ in words for word in words_.split(",")):
+        named = {ids[name] for name in ids if fnmatchcase(name, word)}
+        named |= {rule.id for rule in rules if rule.category == word}
+        if not named:
+            known = f"known categories are {', '.join(categories)}"
+            raise StopError(f"{option} {word}: matches no rule; {catalogue.near(word)}; {known}")
+        found |= named
+    return frozenset(found)
+
+
+def check_parameters(given_: Iterable[str], outcomes: Sequence[fleet.Outcome]) -> None:
     """A ``--param`` that no audited template declares is a mistake of the caller's."""
     declared = frozenset(name for outcome in outcomes for name in outcome.declared)
     unknown = [name for name in given_ if name not in declared]

@@ -7,18 +7,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
 from cfaudit.nodes import TemplateError
-from cfaudit.rule import RULES, RuleError, load_categories, problem_of
-from cfaudit.rulebook import Rulebook
+from cfaudit.rule import RULES, RuleError, problem_of
 from cfaudit.sources.files import read
 from cfaudit.validity import ENGINES, MissingEngineError
-from cfaudit.waive import Catalogue
 
 USAGE, BROKE = 2, 3
 
@@ -103,10 +100,6 @@ AsOfOption: TypeAlias = Annotated[
     datetime | None,
     typer.Option("--as-of", formats=["%Y-%m-%d"], help="The day to judge life cycles by; default today."),
 ]
-RulesOption: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option("--rules", metavar="DIR", help="A directory of rules beside the built-in ones; repeatable."),
-]
 SelectOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -119,6 +112,10 @@ IgnoreOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--ignore", metavar="RULE", help="Not these rules; as --select, and wins over it."),
 ]
+RulesOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--rules", metavar="DIR", help="A directory of rules beside the built-in ones; repeatable."),
+]
 
 
 def arguments(words: Sequence[str]) -> list[str]:
@@ -128,22 +125,6 @@ def arguments(words: Sequence[str]) -> list[str]:
         f"{word}={ENGINES[0]}" if word == "--lint" and after not in ENGINES else word
         for word, after in zip(words, following, strict=False)
     ]
-
-
-def rules_named(option: str, words: Iterable[str], books: Sequence[Rulebook]) -> frozenset[str]:
-    """The ids of the rules that words name. Raises ``StopError`` for a word that names none."""
-    rules, categories = [rule for book in books for rule in book.rules], [held.id for held in load_categories()]
-    catalogue = Catalogue.of((rule.id, rule.aliases) for rule in rules)
-    ids = catalogue.ids
-    found: set[str] = set()
-    for word in (word.strip() for words_ in words for word in words_.split(",")):
-        named = {ids[name] for name in ids if fnmatchcase(name, word)}
-        named |= {rule.id for rule in rules if rule.category == word}
-        if not named:
-            known = f"known categories are {', '.join(categories)}"
-            raise StopError(f"{option} {word}: matches no rule; {catalogue.near(word)}; {known}")
-        found |= named
-    return frozenset(found)
 
 
 def day(as_of: datetime | None) -> date:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -273,7 +272,7 @@ class Declarations:
         """The lines of the template, or of a file beside it."""
         if file == self.source.path:
             return self.source.lines
-        found = self.local.text(os.path.relpath(file, self.local.folder or "."))
+        found = self.local.named(file)
         return tuple(found.text.splitlines()) if found else ()
 
     def excerpt(self, span: Span, limit: int = 4) -> str:

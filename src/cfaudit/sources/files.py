@@ -18,10 +18,20 @@ SKIPPED = frozenset({".git", ".venv", "node_modules", "__pycache__", ".aws-sam",
 
 
 class Input(NamedTuple):
-    """One input: the path as given, and whether it was named itself or found by a directory or a glob."""
+    """One input: the path as given, and whether it was named itself or found by a directory or a glob.
+
+    ``copy`` is the file to read where that is another one, ``shown`` what it is called then.
+    """
 
     path: str
     named: bool
+    copy: str | None = None
+    shown: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.shown or ("<stdin>" if self.path == "-" else self.path)
 
 
 _RESOURCES = re.compile(r"""^\s*["']?Resources["']?\s*:|"Resources"\s*:|[{,]\s*Resources\s*:""", re.MULTILINE)
@@ -61,9 +71,9 @@ def _walk(directory: str) -> Iterator[Input]:
                 yield Input(os.path.join(folder, name), named=False)
 
 
-def read(path: str) -> str:
+def read(path: str, name: str | None = None) -> str:
     """The text of an input, ``-`` for standard input. Raises ``TemplateError`` for what cannot be read as UTF-8."""
-    start = Span(path if path != "-" else "<stdin>", 1, 1, 1, 1)
+    start = Span(name or (path if path != "-" else "<stdin>"), 1, 1, 1, 1)
     try:
         raw = sys.stdin.buffer.read(MAX_BYTES + 1) if path == "-" else _bytes(path)
     except FileNotFoundError:

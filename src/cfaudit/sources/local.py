@@ -30,10 +30,12 @@ class File(NamedTuple):
 class LocalFiles:
     """The files beside a template. ``folder`` is the folder as given (``""``: the working directory), None: no files.
 
-    Paths are relative to that folder and separated by ``/``, as templates write them.
+    Paths are relative to that folder and separated by ``/``, as templates write them. ``prefix`` stands before them for
+    people where the folder is but a copy, ``v1.2:stacks/`` for example; None: the folder itself does.
     """
 
     folder: str | None = None
+    prefix: str | None = None
 
     def text(self, path: str) -> File | None:
         """One file; None if it is not there, lies outside the folder, is too large or is no UTF-8 text."""
@@ -46,6 +48,12 @@ class LocalFiles:
         except (OSError, UnicodeDecodeError):
             return None
         return File(_normal(path), self._shown(path), text.replace("\r\n", "\n"))
+
+    def named(self, shown: str) -> File | None:
+        """One file by its path for people."""
+        if self.prefix is not None:
+            return self.text(shown.removeprefix(self.prefix))
+        return self.text(os.path.relpath(shown, self.folder or "."))
 
     def has_folder(self, path: str) -> bool:
         """Whether a folder of this path is there."""
@@ -70,6 +78,8 @@ class LocalFiles:
         return found if found == root or found.startswith(root.rstrip(os.sep) + os.sep) else None
 
     def _shown(self, path: str) -> str:
+        if self.prefix is not None:
+            return f"{self.prefix}{_normal(path)}"
         return os.path.normpath(os.path.join(self.folder or "", path))
 
 
