@@ -11,11 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from cfaudit.application import application
 from cfaudit.checks import CHECKS
 from cfaudit.config import Config, find_config, load_config
 from cfaudit.finding import Severity, Waiver
 from cfaudit.nodes import NotTemplateError, Span, TemplateError
-from cfaudit.pipeline import Audit, Settings, audits
+from cfaudit.pipeline import Audit, Settings, audits, template
 from cfaudit.profile import AUTO
 from cfaudit.report import TemplateObject, template_object, unusable
 from cfaudit.rule import Rule, load_categories, load_rules
@@ -93,7 +94,7 @@ def audit_input(entry: Input, options: Options) -> Outcome:
     if options.lint:
         settings = replace(settings, validity=validate(options.lint, text, name, options.region, settings.parameters))
     try:
-        audited = audits(text, name, settings, _selected(options.select, options.ignore))
+        audited = audits(application(template(text, name)), settings, _selected(options.select, options.ignore))
     except NotTemplateError as error:
         return Outcome(entry) if skip else _unusable(entry, name, error, options)
     except TemplateError as error:

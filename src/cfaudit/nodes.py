@@ -219,7 +219,8 @@ class Loop(NamedTuple):
 class Source:
     """One input as read: ``path`` as given, its text split into lines, and the node at its root.
 
-    ``loops`` are those of an expanded template whose members nobody can count.
+    ``loops`` are those of an expanded template whose members nobody can count. ``parts`` are the other templates of an
+    application: what stands in their files bears their ``name`` before its own, as in ``Network.Vpc``.
     """
 
     path: str
@@ -228,6 +229,12 @@ class Source:
     format: Literal["yaml", "json"]
     diagnostics: tuple[Diagnostic, ...] = ()
     loops: tuple[Loop, ...] = ()
+    parts: tuple[Source, ...] = ()
+    name: str = ""
+
+    def of(self, file: str) -> Source:
+        """The part that is read from a file; the whole for a file that is none of the parts."""
+        return next((part for part in self.parts if part.path == file), self)
 
 
 def strings(value: Value) -> Iterator[Scalar | Unknown]:

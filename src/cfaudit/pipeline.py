@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import NamedTuple
 
+from cfaudit.application import application
 from cfaudit.checks import CHECKS
 from cfaudit.config import Config
 from cfaudit.evaluate import Case, evaluate
@@ -73,20 +74,25 @@ class Audit(NamedTuple):
         return self.cases[0][1].matches
 
 
+def template(text: str, path: str) -> Source:
+    """One template with its local snippets. Raises ``TemplateError``."""
+    return included(load(text, path), beside(path))
+
+
 def audit(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None = None) -> Audit:
-    """Audit one template. Raises ``TemplateError`` for input that cannot be audited, ``RuleError`` for a bad rule."""
-    source = included(load(text, path), beside(path))
-    scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
-    branches, notes = scenarios(source, scenario)
-    return _audit(source, branches, settings, rules, notes)
+    """Audit one template with its local nested stacks.
+
+    Raises ``TemplateError`` for input that cannot be audited, ``RuleError`` for a bad rule.
+    """
+    return audits(application(template(text, path)), replace(settings, every_scenario=False), rules)[0]
 
 
-def audits(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None = None) -> tuple[Audit, ...]:
+def audits(source: Source, settings: Settings, rules: Iterable[Rule] | None = None) -> tuple[Audit, ...]:
     """One audit, or one per scenario where ``settings`` ask for every one. Raises as ``audit`` does."""
-    if not settings.every_scenario:
-        return (audit(text, path, settings, rules),)
-    source = included(load(text, path), beside(path))
     scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
+    if not settings.every_scenario:
+        branches, notes = scenarios(source, scenario)
+        return (_audit(source, branches, settings, rules, notes),)
     branches, notes = every_scenario(source, scenario)
     return tuple(_audit(source, (branch,), settings, rules, notes) for branch in branches)
 

@@ -19,6 +19,7 @@ from cfaudit.nodes import Diagnostic, TemplateError
 from cfaudit.pipeline import Audit
 from cfaudit.rule import OPTIONS, Remedy, Rule
 from cfaudit.score import CategoryScore, ComponentState, Gate, RuleScore, Scorecard, round_half_up, severity_of
+from cfaudit.sources.files import project_root
 from cfaudit.steps import load_steps, needed
 
 
@@ -407,11 +408,8 @@ def _evidence(finding: Finding, audit: Audit) -> list[EvidenceObject]:
 
 def _from_project_root(path: str) -> str:
     """The path from the nearest directory upwards that holds a ``cfaudit.yaml`` or ``.git``, else as given."""
-    resolved = Path(path).resolve()
-    for candidate in resolved.parents:
-        if (candidate / "cfaudit.yaml").exists() or (candidate / ".git").exists():
-            return resolved.relative_to(candidate).as_posix()
-    return Path(path).as_posix()
+    root = project_root(path)
+    return Path(path).resolve().relative_to(root).as_posix() if root else Path(path).as_posix()
 
 
 def _fingerprint(rule: Rule, finding: Finding, path: str) -> str:

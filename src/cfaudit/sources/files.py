@@ -61,6 +61,14 @@ def _walk(directory: str) -> Iterator[Input]:
                 yield Input(os.path.join(folder, name), named=False)
 
 
+def project_root(path: str) -> str | None:
+    """The nearest folder upwards from a file that holds a ``cfaudit.yaml`` or ``.git``."""
+    for folder in Path(path).resolve().parents:
+        if (folder / "cfaudit.yaml").exists() or (folder / ".git").exists():
+            return str(folder)
+    return None
+
+
 def read(path: str) -> str:
     """The text of an input, ``-`` for standard input. Raises ``TemplateError`` for what cannot be read as UTF-8."""
     start = Span(path if path != "-" else "<stdin>", 1, 1, 1, 1)
