@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -11,18 +11,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from cfaudit.application import application
+from cfaudit.application import application, joined
 from cfaudit.checks import CHECKS
 from cfaudit.config import Config, find_config, load_config
 from cfaudit.finding import Severity, Waiver
-from cfaudit.nodes import NotTemplateError, Span, TemplateError
+from cfaudit.nodes import NotTemplateError, Source, Span, TemplateError
 from cfaudit.pipeline import Audit, Settings, audits, template
 from cfaudit.profile import AUTO
 from cfaudit.report import TemplateObject, template_object, unusable
 from cfaudit.rule import Rule, load_categories, load_rules
 from cfaudit.score import Gate, score
 from cfaudit.sources.files import Input, may_be_template, read
-from cfaudit.validity import validate
+from cfaudit.validity import Problem, Validity, validate
 from cfaudit.waive import Catalogue, concerns
 
 PASSED, FAILED, UNUSABLE, BROKE = 0, 1, 2, 3
@@ -56,7 +56,8 @@ class Outcome(NamedTuple):
     """What one input came to: its templates (one per scenario) or why there is none, and the exit code it asks for.
 
     ``declared`` are the parameters it has; ``used`` and ``standing`` the configuration's waivers that covered
-    something in it, and all that might have.
+    something in it, and all that might have. ``parts`` are the real paths of the other templates that it is made of;
+    ``others`` counts the files of its directory that are none.
     """
 
     entry: Input
@@ -66,17 +67,63 @@ class Outcome(NamedTuple):
     declared: frozenset[str] = frozenset()
     used: frozenset[Waiver] = frozenset()
     standing: frozenset[Waiver] = frozenset()
+    parts: frozenset[str] = frozenset()
+    others: int = 0
 
     @property
-    def skipped(self) -> bool:
-        """Whether the input is no template and did not have to be one."""
-        return not self.templates
+    def skipped(self) -> int:
+        """How many files are no templates and did not have to be."""
+        return self.others if self.templates else self.others + 1
 
 
-def run(entries: Iterable[Input], options: Options) -> Iterator[Outcome]:
-    """Audit inputs, in their order. Raises ``TemplateError`` for a bad configuration and ``RuleError``."""
-    for entry in entries:
-        yield audit_input(entry, options)
+def run(entries: Sequence[Input], options: Options, jobs: int = 1) -> Iterator[Outcome]:
+    """Audit inputs, in their order. Raises ``TemplateError`` for a bad configuration and ``RuleError``.
+
+    With more than one job, as many processes do it; standard input is read by this one.
+    """
+    files = [entry for entry in entries if entry.path != "-"]
+    if jobs < 2 or len(files) < 2:
+        yield from (audit_input(entry, options) for entry in entries)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from functools import partial
+
+    catalogue()  # with fork, the processes begin with what is read here
+    chunk = max(1, min(16, len(files) // (4 * jobs)))
+    with ProcessPoolExecutor(min(jobs, len(files)), initializer=_deaf) as pool:
+        audited = pool.map(partial(audit_input, options=options), files, chunksize=chunk)
+        try:
+            for entry in entries:
+                yield audit_input(entry, options) if entry.path == "-" else next(audited)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _deaf() -> None:
+    """An interrupt is for the process that started this one."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def processors() -> int:
+    """How many processes can work at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def apart(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """The outcomes without those of files that were only found and belong to an application of the same run."""
+    held = list(outcomes)
+    nested = frozenset(path for outcome in held for path in outcome.parts)
+    kept = [outcome for outcome in held if outcome.entry.named or os.path.realpath(outcome.entry.path) not in nested]
+    within = {path for outcome in kept for path in outcome.parts}
+    for outcome in held:  # what is left are circles: the first of each stands for it
+        path = os.path.realpath(outcome.entry.path)
+        if outcome not in kept and path not in within:
+            kept.append(outcome)
+            within |= {*outcome.parts, path}
+    return [outcome for outcome in held if outcome in kept]
 
 
 def audit_input(entry: Input, options: Options) -> Outcome:
@@ -84,17 +131,11 @@ def audit_input(entry: Input, options: Options) -> Outcome:
     name = "<stdin>" if entry.path == "-" else entry.path
     skip = options.skip_others or not entry.named
     try:
-        text = read(entry.path)
-        if skip and not may_be_template(text):
-            return Outcome(entry)
-    except TemplateError as error:
-        return _unusable(entry, name, error, options)
-    config = config_of(entry.path, options.profile)
-    settings = settings_for(entry.path, config, options)
-    if options.lint:
-        settings = replace(settings, validity=validate(options.lint, text, name, options.region, settings.parameters))
-    try:
-        audited = audits(application(template(text, name)), settings, _selected(options.select, options.ignore))
+        source = _template(entry.path, name, sniffed=skip) if entry.members is None else _application(entry)
+        settings = settings_for(entry.path, config_of(entry.path, options.profile), options, source.parts)
+        if options.lint:
+            settings = replace(settings, validity=_validity(options.lint, source, settings))
+        audited = audits(source, settings, _selected(options.select, options.ignore))
     except NotTemplateError as error:
         return Outcome(entry) if skip else _unusable(entry, name, error, options)
     except TemplateError as error:
@@ -107,7 +148,48 @@ def audit_input(entry: Input, options: Options) -> Outcome:
         declared=frozenset(name for held in audited for name in held.template.document.parameters.entries),
         used=frozenset(waiver for held in audited for waiver in held.used),
         standing=frozenset(settings.waivers or ()),
+        parts=frozenset(os.path.realpath(part.path) for part in source.parts),
+        others=len(set(entry.members or ()) - {part.path for part in source.parts}),
     )
+
+
+def _template(path: str, name: str, *, sniffed: bool) -> Source:
+    """A template with its local nested stacks; where it is sniffed first, few others are parsed."""
+    return application(template(_text(path, name, sniffed=sniffed), name))
+
+
+def _text(path: str, name: str, *, sniffed: bool) -> str:
+    text = read(path)
+    if sniffed and not may_be_template(text):
+        raise NotTemplateError(Span(name, 1, 1, 1, 1), "this is no CloudFormation template: it has no Resources")
+    return text
+
+
+def _application(entry: Input) -> Source:
+    """The templates of a directory as one; its other files are left out."""
+    found: list[Source] = []
+    for path in entry.members or ():
+        try:
+            found.append(template(_text(path, path, sniffed=True), path))
+        except NotTemplateError:
+            continue
+    if not found:
+        message = "the directory holds no CloudFormation template"
+        raise NotTemplateError(Span(entry.path, 1, 1, 1, 1), message, "name one with templates in it")
+    return joined(entry.path, found)
+
+
+def _validity(engine: str, source: Source, settings: Settings) -> Validity:
+    """What a validator says of each template that the source is made of."""
+    problems: list[Problem] = []
+    name = engine
+    for part in (source, *source.parts) if source.lines else source.parts:
+        found = validate(engine, "\n".join(part.lines), part.path, settings.region, settings.parameters)
+        name = found.engine
+        for problem in found.problems:
+            own = f"{part.name}.{problem.logical_id}" if part.name and problem.logical_id else problem.logical_id
+            problems.append(problem._replace(logical_id=own))
+    return Validity(name, tuple(dict.fromkeys(problems)))
 
 
 def _unusable(entry: Input, name: str, error: TemplateError, options: Options) -> Outcome:
@@ -142,7 +224,8 @@ def _selected(select: frozenset[str] | None, ignore: frozenset[str]) -> tuple[Ru
 
 def config_of(path: str, profile: str | None = None) -> Config:
     """The configuration that applies to a template, an empty one where there is none."""
-    return _config_in(Path.cwd() if path == "-" else Path(path).resolve().parent, profile or AUTO)
+    found = Path.cwd() if path == "-" else Path(path).resolve()
+    return _config_in(found if found.is_dir() else found.parent, profile or AUTO)
 
 
 @cache
@@ -157,12 +240,15 @@ def _config_at(path: Path, profile: str) -> Config:
     return load_config(Path(shown), read(shown), catalogue(), profile)
 
 
-def settings_for(path: str, config: Config, options: Options) -> Settings:
-    """How one template is audited: the options' word before the configuration's."""
+def settings_for(path: str, config: Config, options: Options, parts: Iterable[Source] = ()) -> Settings:
+    """How one template, with the other templates it is made of, is audited: the options before the configuration."""
     waivers = None
     if options.waivers:
         named = _beside(path, config)
         waivers = tuple(waiver for waiver in config.waivers if concerns(waiver, named))
+        for part in {part.path: part for part in parts}.values():
+            inside = [waiver for waiver in config.waivers if concerns(waiver, _beside(part.path, config))]
+            waivers += tuple(waiver._replace(file=part.path) for waiver in inside if waiver not in waivers)
     return Settings(
         as_of=options.as_of,
         parameters={**_environment(config, options.environment), **options.parameters},

@@ -46,6 +46,9 @@ class TemplateError(Exception):
         self.hint = hint
         self.excerpt = excerpt
 
+    def __reduce__(self) -> tuple[type[TemplateError], tuple[Span, str, str, str]]:
+        return type(self), (self.span, str(self), self.hint, self.excerpt)
+
 
 class NotTemplateError(TemplateError):
     """The input is well formed but is no CloudFormation template."""

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from cfaudit import fleet
+from cfaudit.cli.progress import watched
 from cfaudit.cli.shell import (
     AsOfOption,
     EnvironmentOption,
@@ -36,7 +37,9 @@ from cfaudit.finding import Waiver
 from cfaudit.nodes import Diagnostic
 from cfaudit.report import Report, report
 from cfaudit.rule import load_categories
-from cfaudit.sources.files import inputs
+from cfaudit.sources.files import Input, application, inputs
+
+PER_PROCESS = 16
 
 
 class Format(StrEnum):
@@ -72,7 +75,13 @@ class LintEngine(StrEnum):
 
 @app.command()
 def check(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Templates, directories, globs, - for stdin.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH...", help="Templates, directories, globs, cdk.out, - for stdin.")
+    ] = None,
+    app_: Annotated[
+        list[str] | None,
+        typer.Option("--app", metavar="DIR", help="Audit the templates of a directory as one application; repeatable."),
+    ] = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.CONSOLE,  # noqa: A002
     output: Annotated[
         list[str] | None, typer.Option("--output", "-o", metavar="FORMAT=FILE", help="Also write a file; repeatable.")
@@ -108,6 +117,9 @@ def check(
     skip_non_templates: Annotated[
         bool, typer.Option("--skip-non-templates", help="Pass over named files that are not CloudFormation.")
     ] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes that audit.", show_default="as many as help")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the scorecard only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also list unknown and n/a rules.")] = False,
 ) -> None:
@@ -129,7 +141,8 @@ def check(
         skip_others=skip_non_templates,
         lint=lint.value if lint else None,
     )
-    outcomes = list(fleet.run(inputs(paths), options))
+    entries = _inputs(paths or (), app_ or ())
+    outcomes = fleet.apart(watched(fleet.run(entries, options, jobs or _jobs(len(entries))), len(entries)))
     _check_parameters(given(param or ()), outcomes)
     _say_what_was_not_audited(outcomes)
     templates = [template for outcome in outcomes for template in outcome.templates]
@@ -143,6 +156,24 @@ def check(
         if Format.GITHUB in (format, *(target for target, _ in outputs)):
             _summarise(result)
     raise typer.Exit(max((outcome.code for outcome in outcomes), default=0))
+
+
+def _inputs(paths: Sequence[str], applications: Sequence[str]) -> list[Input]:
+    """What there is to audit. Raises ``StopError`` for words that name nothing."""
+    for path in applications:
+        if not Path(path).is_dir():
+            raise StopError(f"--app {path}: there is no such directory")
+    if not paths and not applications:
+        raise StopError("name a template, a directory, a glob, - for stdin, or --app DIR")
+    found = [*inputs(paths), *(application(path) for path in applications)]
+    if not found:
+        raise StopError(f"{' '.join(paths)}: there is no file that may be a template")
+    return found
+
+
+def _jobs(count: int) -> int:
+    """One process for few inputs: another one has to read the rules first."""
+    return min(fleet.processors(), max(1, count // PER_PROCESS))
 
 
 class _View:
@@ -179,6 +210,10 @@ def _check_parameters(given_: Iterable[str], outcomes: Sequence[fleet.Outcome]) 
 
 def _say_what_was_not_audited(outcomes: Sequence[fleet.Outcome]) -> None:
     skipped = sum(outcome.skipped for outcome in outcomes)
+    nested = sum(len(outcome.parts) for outcome in outcomes if outcome.templates)
+    if nested:
+        files = "template is" if nested == 1 else "templates are"
+        print(f"{nested} {files} judged as part of an application", file=sys.stderr)
     if skipped:
         files = "file that is" if skipped == 1 else "files that are"
         print(f"skipped {skipped} {files} no CloudFormation template", file=sys.stderr)

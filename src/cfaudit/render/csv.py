@@ -32,6 +32,7 @@ HEADER = (
     "waiver_until",
     "cost",
     "fingerprint",
+    "construct_path",
 )
 
 # https://owasp.org/www-community/attacks/CSV_Injection
@@ -87,6 +88,7 @@ def _finding(finding: FindingObject) -> dict[str, str]:
         "waiver_until": (waiver["until"] or "") if waiver else "",
         "cost": f"{finding['cost']:.2f}",
         "fingerprint": finding["fingerprint"],
+        "construct_path": finding["construct_path"] or "",
     }
 
 

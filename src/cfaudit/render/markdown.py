@@ -340,7 +340,8 @@ def _sentence(finding: FindingObject, path: str) -> Iterator[str]:
     message, subject = one_line(finding["message"]), one_line(finding["subject"])
     named = "" if subject in message or not finding["logical_id"] else f"{code(subject)}: "
     when = f" (when {escape(finding['when'])})" if finding["when"] else ""
-    yield f"- {named}{escape(message)}{when} ({_where(finding, path)})"
+    construct = f" {code(one_line(finding['construct_path']))}" if finding["construct_path"] else ""
+    yield f"- {named}{escape(message)}{construct}{when} ({_where(finding, path)})"
     for assumed in finding["assumed"]:
         yield f"  - assumed: {escape(assumed)}"
     if finding["waiver"]:
