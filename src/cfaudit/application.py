@@ -40,6 +40,7 @@ STACK, SERVERLESS = "AWS::CloudFormation::Stack", "AWS::Serverless::Application"
 MAX_DEPTH = 8
 MAX_STACKS = 200
 MAX_VALUE = 1_000
+MAX_HEIGHT = 50
 
 _OWN = ("AWS::StackName", "AWS::StackId")
 _NOTHING = "AWS::NoValue"
@@ -255,7 +256,7 @@ class _Stack:
         if key not in self._known:
             self._known[key] = None
             made = make()
-            self._known[key] = made if _is_small(made) else None
+            self._known[key] = made if _weight(made) <= MAX_VALUE else None
         return self._known[key]
 
     # Nodes
@@ -377,22 +378,22 @@ def _map(node: Map[Node], entries: dict[str, Node]) -> Map[Node]:
     return node if same else replace(node, entries=entries)
 
 
-def _is_small(node: Node) -> bool:
-    """Whether a value may be put in many places."""
-    count, stack = 0, [(node, 1)]
-    while stack:
-        held, depth = stack.pop()
-        count += 1
-        if count > MAX_VALUE or depth > 50:
-            return False
-        match held:
-            case Seq(items):
-                stack += [(item, depth + 1) for item in items]
-            case Map(entries):
-                stack += [(item, depth + 1) for item in entries.values()]
-            case Call():
-                stack.append((held.argument, depth + 1))
-    return True
+def _weight(node: Node, depth: int = 1) -> int:
+    """How much a value comes to where it is used; a variable of ``Fn::Sub`` counts as often as its text names it."""
+    if depth > MAX_HEIGHT:
+        return MAX_VALUE + 1
+    match node:
+        case Scalar():
+            return 1
+        case Seq(items):
+            return 1 + sum(_weight(item, depth + 1) for item in items)
+        case Map(entries):
+            return 1 + sum(_weight(item, depth + 1) for item in entries.values())
+        case Call("Fn::Sub", Seq((Scalar(text), Map(variables)))):
+            weights = {name: _weight(item, depth + 2) for name, item in variables.items()}
+            return 1 + sum(weights.get(hole, 1) for hole in holes(text))
+        case Call(_, argument):
+            return 1 + _weight(argument, depth + 1)
 
 
 def _may_be_nothing(node: Node) -> bool:

@@ -89,9 +89,8 @@ def run(entries: Sequence[Input], options: Options, jobs: int = 1) -> Iterator[O
     from functools import partial
 
     catalogue()  # with fork, the processes begin with what is read here
-    chunk = max(1, min(16, len(files) // (4 * jobs)))
     with ProcessPoolExecutor(min(jobs, len(files)), initializer=_deaf) as pool:
-        audited = pool.map(partial(audit_input, options=options), files, chunksize=chunk)
+        audited = pool.map(partial(audit_input, options=options), files)
         try:
             for entry in entries:
                 yield audit_input(entry, options) if entry.path == "-" else next(audited)
@@ -115,15 +114,15 @@ def processors() -> int:
 def apart(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """The outcomes without those of files that were only found and belong to an application of the same run."""
     held = list(outcomes)
+    paths = [os.path.realpath(outcome.entry.path) for outcome in held]
     nested = frozenset(path for outcome in held for path in outcome.parts)
-    kept = [outcome for outcome in held if outcome.entry.named or os.path.realpath(outcome.entry.path) not in nested]
-    within = {path for outcome in kept for path in outcome.parts}
-    for outcome in held:  # what is left are circles: the first of each stands for it
-        path = os.path.realpath(outcome.entry.path)
-        if outcome not in kept and path not in within:
-            kept.append(outcome)
-            within |= {*outcome.parts, path}
-    return [outcome for outcome in held if outcome in kept]
+    kept = {index for index, outcome in enumerate(held) if outcome.entry.named or paths[index] not in nested}
+    within = {path for index in kept for path in held[index].parts}
+    for index, outcome in enumerate(held):  # what is left are circles: the first of each stands for it
+        if index not in kept and paths[index] not in within:
+            kept.add(index)
+            within |= {*outcome.parts, paths[index]}
+    return [held[index] for index in sorted(kept)]
 
 
 def audit_input(entry: Input, options: Options) -> Outcome:
@@ -132,12 +131,15 @@ def audit_input(entry: Input, options: Options) -> Outcome:
     skip = options.skip_others or not entry.named
     try:
         source = _template(entry.path, name, sniffed=skip) if entry.members is None else _application(entry)
-        settings = settings_for(entry.path, config_of(entry.path, options.profile), options, source.parts)
-        if options.lint:
-            settings = replace(settings, validity=_validity(options.lint, source, settings))
-        audited = audits(source, settings, _selected(options.select, options.ignore))
     except NotTemplateError as error:
         return Outcome(entry) if skip else _unusable(entry, name, error, options)
+    except TemplateError as error:
+        return _unusable(entry, name, error, options)
+    settings = settings_for(entry.path, config_of(entry.path, options.profile), options, source.parts)
+    if options.lint:
+        settings = replace(settings, validity=_validity(options.lint, source, settings))
+    try:
+        audited = audits(source, settings, _selected(options.select, options.ignore))
     except TemplateError as error:
         return _unusable(entry, name, error, options)
     cards = [score(held, load_categories(), gate(held, options), strict=options.strict) for held in audited]
