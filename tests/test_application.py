@@ -256,6 +256,62 @@ def test_doubling_values_end(tmp_path: Path) -> None:
     assert len(built(tmp_path / "template.yaml").resources) == 41
 
 
+SAM_ROOT = """\
+Transform: AWS::Serverless-2016-10-31
+Globals: {Function: {Runtime: python3.13, Timeout: 5}}
+Parameters: {Names: {Type: CommaDelimitedList, Default: 'a,b'}}
+Resources:
+  Kid:
+    Type: AWS::Serverless::Application
+    Properties:
+      Location: child/template.yaml
+      Parameters: {Names: !Join [',', !Ref Names]}
+  Fn: {Type: AWS::Serverless::Function, Properties: {Handler: a.b, InlineCode: x}}
+  Policy: {Type: AWS::IAM::ManagedPolicy, Properties: {PolicyDocument: {}, Roles: [!GetAtt Kid.Outputs.Role]}}
+  Rule: {Type: AWS::SNS::Subscription, Properties: {TopicArn: !GetAtt Kid.Outputs.Topic, Protocol: sms}}
+"""
+SAM_CHILD = """\
+Transform: [AWS::LanguageExtensions, AWS::Serverless-2016-10-31]
+Globals: {Function: {Runtime: nodejs22.x, MemorySize: 512}}
+Parameters: {Names: {Type: CommaDelimitedList}}
+Conditions:
+  Fn::ForEach::C: [N, [x, y], {'Is${N}': !Equals [!Ref 'AWS::Region', !Ref N]}]
+Resources:
+  Handler: {Type: AWS::Serverless::Function, Properties: {Handler: index.handler, CodeUri: src/}}
+  Fn::ForEach::T:
+    - Name
+    - !Ref Names
+    - 'Topic${Name}':
+        Type: AWS::SNS::Topic
+        Properties: {TopicName: !Sub 't-${Name}', KmsMasterKeyId: !Ref 'Key${Name}'}
+      'Key${Name}': {Type: AWS::KMS::Key}
+  Late: {Type: AWS::SNS::Topic, Condition: Isx}
+Outputs:
+  Topic: {Value: !Ref Topica}
+  Role: {Value: !GetAtt HandlerRole.Arn}
+"""
+
+
+def test_sam_and_loops_in_a_child(tmp_path: Path) -> None:
+    (tmp_path / "child" / "src").mkdir(parents=True)
+    (tmp_path / "template.yaml").write_text(SAM_ROOT, encoding="utf-8")
+    (tmp_path / "child" / "template.yaml").write_text(SAM_CHILD, encoding="utf-8")
+    (tmp_path / "child" / "src" / "index.js").write_text("exports.handler = async () => 'ok';\n", encoding="utf-8")
+    audit = audits(application(read(tmp_path / "template.yaml")), Settings(AS_OF), rules())[0]
+    made = audit.template
+    assert not audit.diagnostics
+    assert {name for template, _ in audit.cases for name in template.resources} == {
+        *("Kid.Handler", "Kid.Topica", "Kid.Keya", "Kid.Topicb", "Kid.Keyb", "Kid.Late", "Fn", "Policy", "Rule"),
+    }
+    kid, own = made.functions["Kid.Handler"], made.functions["Fn"]
+    assert [parts_of(kid.at(name)) for name in ("Runtime", "MemorySize", "Timeout")] == [("nodejs22.x",), ("512",), ()]
+    assert [parts_of(own.at(name)) for name in ("Runtime", "MemorySize", "Timeout")] == [("python3.13",), (), ("5",)]
+    assert made.code["Kid.Handler"].readable
+    assert parts_of(made.resources["Kid.Topicb"].at("KmsMasterKeyId")) == (Reference("Kid.Keyb", None),)
+    assert parts_of(made.resources["Rule"].at("TopicArn")) == (Reference("Kid.Topica", None),)
+    assert spelled(parts_of(made.resources["Policy"].at("Roles.0"))) == "${Kid.HandlerRole.Arn}"
+
+
 # Siblings ------------------------------------------------------------------------------------------------------------
 
 NETWORK = """\

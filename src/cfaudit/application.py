@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
-from cfaudit.expand import LOOP
+from cfaudit.expand import LOOP, extends
 from cfaudit.load import load
 from cfaudit.nodes import (
     Call,
@@ -141,7 +141,8 @@ class _Reader:
         except TemplateError as error:
             self._tell(f"the template {location.text!r} cannot be read: {error}", error.span)
             return None
-        macro = next(macros(source), None)
+        loops = LOOP if extends(source) else "\0"
+        macro = next((macro for macro in macros(source) if not macro.name.startswith(loops)), None)
         if macro is not None:
             self._tell(f"{macro.name} may change {location.text!r}: what it makes of it is unknown", location.span)
         return None if macro else source

@@ -51,7 +51,7 @@ def _undeclared(source: Source, conditions: Mapping[str, Node]) -> Iterator[Diag
         if use.of == "condition":
             hidden = open_ or any(loop.makes(use.name) for loop in source.loops)
         else:
-            hidden = head in resources or may_be_declared(head, source)
+            hidden = head in resources or any(may_be_declared(name, source) for name in (head, use.name))
         if not hidden and not ("${" in use.name and extends(source)):
             told.add((use.of, use.name))
             yield Diagnostic("warning", _said(use, known), use.span)
