@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -76,14 +76,15 @@ class Outcome(NamedTuple):
         return self.others if self.templates else self.others + 1
 
 
-def run(entries: Sequence[Input], options: Options, jobs: int = 1) -> Iterator[Outcome]:
+def run(entries: Iterable[Input], options: Options, jobs: int = 1) -> Iterator[Outcome]:
     """Audit inputs, in their order. Raises ``TemplateError`` for a bad configuration and ``RuleError``.
 
     With more than one job, as many processes do it; standard input is read by this one.
     """
-    files = [entry for entry in entries if entry.path != "-"]
+    listed = list(entries)
+    files = [entry for entry in listed if entry.path != "-"]
     if jobs < 2 or len(files) < 2:
-        yield from (audit_input(entry, options) for entry in entries)
+        yield from (audit_input(entry, options) for entry in listed)
         return
     from concurrent.futures import ProcessPoolExecutor
     from functools import partial
@@ -92,7 +93,7 @@ def run(entries: Sequence[Input], options: Options, jobs: int = 1) -> Iterator[O
     with ProcessPoolExecutor(min(jobs, len(files)), initializer=_deaf) as pool:
         audited = pool.map(partial(audit_input, options=options), files)
         try:
-            for entry in entries:
+            for entry in listed:
                 yield audit_input(entry, options) if entry.path == "-" else next(audited)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
