@@ -22,7 +22,7 @@ def rows(found: Report) -> list[dict[str, str]]:
 def test_the_header_is_stable() -> None:
     assert render(report([])) == (
         "path,scenario,rule,category,severity,verdict,subject,logical_id,property_path,file,line,column,end_line,"
-        "end_column,message,when,requirement,remedy,waiver_reason,waiver_until,known,cost,fingerprint\r\n"
+        "end_column,message,when,requirement,remedy,waiver_reason,waiver_until,known,cost,fingerprint,construct_path\r\n"
     )
 
 

@@ -27,7 +27,7 @@ from cfaudit.nodes import (
     Value,
     as_text,
 )
-from cfaudit.pipeline import Audit, Settings, audit, audits
+from cfaudit.pipeline import Audit, Settings, audit, audits, template
 from cfaudit.resolve import Document, Scenario, resolve, scenarios
 from stacks import ROOT, rules
 
@@ -679,7 +679,7 @@ def test_broken_references_are_told_once_each_with_their_place() -> None:
 
 def test_circular_conditions_crash_nothing() -> None:
     every = Settings(as_of=date(2026, 11, 22), every_scenario=True)
-    for judgement in (judged(BROKEN), *audits(dedent(BROKEN), "t.yaml", every, rules())):
+    for judgement in (judged(BROKEN), *audits(template(dedent(BROKEN), "t.yaml"), every, rules())):
         assert all(result.error is None for result in judgement.results)
     itself = judged("Conditions: {A: !Not [!Condition A]}\nResources: {B: {Type: AWS::SNS::Topic, Condition: A}}\n")
     assert [one.message for one in itself.diagnostics] == ["the condition A rests on itself: A → A"]

@@ -65,8 +65,8 @@ class Waiver(NamedTuple):
     """Somebody's word that the findings of some rules are accepted, why, and through which day (None: for good).
 
     It covers the findings of some resources where ``resources`` names them, those whose primary evidence starts on one
-    line where ``line`` is, of templates whose path from the configuration matches ``template`` where that is set,
-    and otherwise of the whole template. ``span`` is where it stands.
+    line where ``line`` is or in ``file`` where that is, of templates whose path from the configuration matches
+    ``template`` where that is set, and otherwise of the whole template. ``span`` is where it stands.
     """
 
     rules: tuple[str, ...]
@@ -76,6 +76,7 @@ class Waiver(NamedTuple):
     resources: tuple[str, ...] = ()
     line: int | None = None
     template: str | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

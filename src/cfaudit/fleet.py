@@ -11,11 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from cfaudit.application import application, joined
 from cfaudit.baseline import Baseline, Entry, load_baseline, marked, project_root, stale
 from cfaudit.config import Config, find_config, load_config
 from cfaudit.finding import Severity, Waiver
-from cfaudit.nodes import NotTemplateError, Span, TemplateError
-from cfaudit.pipeline import Audit, Settings, audits
+from cfaudit.nodes import NotTemplateError, Source, Span, TemplateError
+from cfaudit.pipeline import Audit, Settings, audits, template
 from cfaudit.profile import AUTO
 from cfaudit.report import TemplateObject, template_object, unusable
 from cfaudit.rule import Rule, load_categories
@@ -68,7 +69,8 @@ class Outcome(NamedTuple):
     """What one input came to: its templates (one per scenario) or why there is none, and the exit code it asks for.
 
     ``declared`` are the parameters it has; ``used`` and ``standing`` the configuration's waivers that covered
-    something in it, and all that might have; ``stale`` the entries of the baseline that it has no more.
+    something in it, and all that might have; ``stale`` the entries of the baseline that it has no more. ``parts`` are
+    the real paths of the other templates that it is made of; ``others`` counts files of its directory that are none.
     """
 
     entry: Input
@@ -79,17 +81,63 @@ class Outcome(NamedTuple):
     used: frozenset[Waiver] = frozenset()
     standing: frozenset[Waiver] = frozenset()
     stale: tuple[Entry, ...] = ()
+    parts: frozenset[str] = frozenset()
+    others: int = 0
 
     @property
-    def skipped(self) -> bool:
-        """Whether the input is no template and did not have to be one."""
-        return not self.templates
+    def skipped(self) -> int:
+        """How many files are no templates and did not have to be."""
+        return self.others if self.templates else self.others + 1
 
 
-def run(entries: Iterable[Input], options: Options) -> Iterator[Outcome]:
-    """Audit inputs, in their order. Raises ``TemplateError`` for a bad configuration and ``RuleError``."""
-    for entry in entries:
-        yield audit_input(entry, options)
+def run(entries: Iterable[Input], options: Options, jobs: int = 1) -> Iterator[Outcome]:
+    """Audit inputs, in their order. Raises ``TemplateError`` for a bad configuration and ``RuleError``.
+
+    With more than one job, as many processes do it; standard input is read by this one.
+    """
+    listed = list(entries)
+    files = [entry for entry in listed if entry.path != "-"]
+    if jobs < 2 or len(files) < 2:
+        yield from (audit_input(entry, options) for entry in listed)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from functools import partial
+
+    catalogue()  # with fork, the processes begin with what is read here
+    with ProcessPoolExecutor(min(jobs, len(files)), initializer=_deaf) as pool:
+        audited = pool.map(partial(audit_input, options=options), files)
+        try:
+            for entry in listed:
+                yield audit_input(entry, options) if entry.path == "-" else next(audited)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _deaf() -> None:
+    """An interrupt is for the process that started this one."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def processors() -> int:
+    """How many processes can work at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def apart(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """The outcomes without those of files that were only found and belong to an application of the same run."""
+    held = list(outcomes)
+    paths = [os.path.realpath(outcome.entry.path) for outcome in held]
+    nested = frozenset(path for outcome in held for path in outcome.parts)
+    kept = {index for index, outcome in enumerate(held) if outcome.entry.named or paths[index] not in nested}
+    within = {path for index in kept for path in held[index].parts}
+    for index, outcome in enumerate(held):  # what is left are circles: the first of each stands for it
+        if index not in kept and paths[index] not in within:
+            kept.add(index)
+            within |= {*outcome.parts, paths[index]}
+    return [held[index] for index in sorted(kept)]
 
 
 def audit_input(entry: Input, options: Options) -> Outcome:
@@ -97,26 +145,22 @@ def audit_input(entry: Input, options: Options) -> Outcome:
     name = entry.name
     skip = options.skip_others or not entry.named
     try:
-        text = read(entry.copy or entry.path, name)
-        if skip and not may_be_template(text):
-            return Outcome(entry)
-    except TemplateError as error:
-        return _unusable(entry, name, error, options)
-    config = config_of(entry.path, options.profile, options.rules_dirs)
-    settings = settings_for(entry.path, config, options)
-    if entry.copy is not None:
-        local = LocalFiles(os.path.dirname(entry.copy), name.removesuffix(os.path.basename(entry.copy)))
-        settings = replace(settings, local=local)
-    try:
-        audited = audits(text, name, settings, _selected(_directories(config, options), options.select, options.ignore))
+        local = _copied(entry)
+        source = _template(entry, local, sniffed=skip) if entry.members is None else _application(entry)
     except NotTemplateError as error:
         return Outcome(entry) if skip else _unusable(entry, name, error, options)
     except TemplateError as error:
         return _unusable(entry, name, error, options)
-    return _judged(entry, audited, options)
+    config = config_of(entry.path, options.profile, options.rules_dirs)
+    settings = replace(settings_for(entry.path, config, options, source.parts), local=local)
+    try:
+        audited = audits(source, settings, _selected(_directories(config, options), options.select, options.ignore))
+    except TemplateError as error:
+        return _unusable(entry, name, error, options)
+    return _judged(entry, source, audited, options)
 
 
-def _judged(entry: Input, audited: tuple[Audit, ...], options: Options) -> Outcome:
+def _judged(entry: Input, source: Source, audited: tuple[Audit, ...], options: Options) -> Outcome:
     """The outcome of what could be audited, in each scenario."""
     settings, path = audited[0].settings, audited[0].source.path
     known = _baseline(settings.config, options)
@@ -136,6 +180,8 @@ def _judged(entry: Input, audited: tuple[Audit, ...], options: Options) -> Outco
         used=frozenset(waiver for held in audited for waiver in held.used),
         standing=frozenset(settings.waivers or ()),
         stale=gone,
+        parts=frozenset(os.path.realpath(part.path) for part in source.parts),
+        others=len(set(entry.members or ()) - {part.path for part in source.parts}),
     )
 
 
@@ -148,6 +194,39 @@ def _baseline(config: Config, options: Options) -> Baseline | None:
 @cache
 def _baseline_at(path: str) -> Baseline:
     return load_baseline(read(path), path)
+
+
+def _copied(entry: Input) -> LocalFiles | None:
+    """The files beside the copy that is read in the place of an input."""
+    if entry.copy is None:
+        return None
+    return LocalFiles(os.path.dirname(entry.copy), entry.name.removesuffix(os.path.basename(entry.copy)))
+
+
+def _template(entry: Input, local: LocalFiles | None, *, sniffed: bool) -> Source:
+    """A template with its local nested stacks; where it is sniffed first, few others are parsed."""
+    return application(template(_text(entry.copy or entry.path, entry.name, sniffed=sniffed), entry.name, local))
+
+
+def _text(path: str, name: str, *, sniffed: bool) -> str:
+    text = read(path, name)
+    if sniffed and not may_be_template(text):
+        raise NotTemplateError(Span(name, 1, 1, 1, 1), "this is no CloudFormation template: it has no Resources")
+    return text
+
+
+def _application(entry: Input) -> Source:
+    """The templates of a directory as one; its other files are left out."""
+    found: list[Source] = []
+    for path in entry.members or ():
+        try:
+            found.append(template(_text(path, path, sniffed=True), path))
+        except NotTemplateError:
+            continue
+    if not found:
+        message = "the directory holds no CloudFormation template"
+        raise NotTemplateError(Span(entry.path, 1, 1, 1, 1), message, "name one with templates in it")
+    return joined(entry.path, found)
 
 
 def _unusable(entry: Input, name: str, error: TemplateError, options: Options) -> Outcome:
@@ -220,13 +299,16 @@ def _config_at(path: Path, profile: str, rules_dirs: tuple[str, ...]) -> Config:
     return load_config(Path(shown), read(shown), lambda named: catalogue((*rules_dirs, *named)), profile)
 
 
-def settings_for(path: str, config: Config, options: Options) -> Settings:
-    """How one template is audited: the options' word before the configuration's."""
+def settings_for(path: str, config: Config, options: Options, parts: Iterable[Source] = ()) -> Settings:
+    """How one template, with the other templates it is made of, is audited: the options before the configuration."""
     book = rulebook_of(config, options)
     waivers = None
     if options.waivers:
         named = _beside(path, config)
         waivers = tuple(waiver for waiver in config.waivers if concerns(waiver, named))
+        for part in {part.path: part for part in parts}.values():
+            inside = [waiver for waiver in config.waivers if concerns(waiver, _beside(part.path, config))]
+            waivers += tuple(waiver._replace(file=part.path) for waiver in inside if waiver not in waivers)
     return Settings(
         as_of=options.as_of,
         parameters={**_environment(config, options.environment), **options.parameters},

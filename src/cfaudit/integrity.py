@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cfaudit.expand import LOOP, SECTIONS, TRANSFORM, extends
 from cfaudit.nodes import Call, Diagnostic, Map, Node, Scalar, Seq, Source, Span
-from cfaudit.resolve import PSEUDO_PARAMETERS, holes, may_be_declared, rewriting
+from cfaudit.resolve import PSEUDO_PARAMETERS, holes, is_pseudo, may_be_declared, rewriting
 
 
 class _Use(NamedTuple):
@@ -45,13 +45,13 @@ def _undeclared(source: Source, conditions: Mapping[str, Node]) -> Iterator[Diag
     told: set[tuple[str, str]] = set()
     for use in sorted(_uses(source, conditions), key=lambda use: use.span):
         known: Iterable[str] = {"condition": conditions, "resource": resources}.get(use.of, values)
-        if use.name in known or (use.of, use.name) in told:
+        if use.name in known or is_pseudo(use.name, source) or (use.of, use.name) in told:
             continue
         head = use.name.partition(".")[0]
         if use.of == "condition":
             hidden = open_ or any(loop.makes(use.name) for loop in source.loops)
         else:
-            hidden = head in resources or may_be_declared(head, source)
+            hidden = head in resources or any(may_be_declared(name, source) for name in (head, use.name))
         if not hidden and not ("${" in use.name and extends(source)):
             told.add((use.of, use.name))
             yield Diagnostic("warning", _said(use, known), use.span)
@@ -122,8 +122,10 @@ def _named(call: Call) -> Iterator[_Use]:
     match call:
         case Call("Ref", Scalar(name, span)):
             yield _Use("Ref", name, span, "value")
-        case Call("Fn::GetAtt", Scalar(name, span) | Seq((Scalar(name, span), *_))):
+        case Call("Fn::GetAtt", Scalar(name, span)):
             yield _Use("Fn::GetAtt", name.partition(".")[0], span, "resource")
+        case Call("Fn::GetAtt", Seq((Scalar(name, span), *_))):
+            yield _Use("Fn::GetAtt", name, span, "resource")
         case Call("Fn::If", Seq((Scalar(name, span), *_))):
             yield _Use("Fn::If", name, span, "condition")
         case Call("Fn::Sub", Scalar(text, span)):

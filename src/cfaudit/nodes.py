@@ -46,6 +46,9 @@ class TemplateError(Exception):
         self.hint = hint
         self.excerpt = excerpt
 
+    def __reduce__(self) -> tuple[type[TemplateError], tuple[Span, str, str, str]]:
+        return type(self), (self.span, str(self), self.hint, self.excerpt)
+
 
 class NotTemplateError(TemplateError):
     """The input is well formed but is no CloudFormation template."""
@@ -219,7 +222,8 @@ class Loop(NamedTuple):
 class Source:
     """One input as read: ``path`` as given, its text split into lines, and the node at its root.
 
-    ``loops`` are those of an expanded template whose members nobody can count.
+    ``loops`` are those of an expanded template whose members nobody can count. ``parts`` are the other templates of an
+    application: what stands in their files bears their ``name`` before its own, as in ``Network.Vpc``.
     """
 
     path: str
@@ -228,6 +232,12 @@ class Source:
     format: Literal["yaml", "json"]
     diagnostics: tuple[Diagnostic, ...] = ()
     loops: tuple[Loop, ...] = ()
+    parts: tuple[Source, ...] = ()
+    name: str = ""
+
+    def of(self, file: str) -> Source:
+        """The part that is read from a file; the whole for a file that is none of the parts."""
+        return next((part for part in self.parts if part.path == file), self)
 
 
 def strings(value: Value) -> Iterator[Scalar | Unknown]:

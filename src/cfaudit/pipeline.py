@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import NamedTuple
 
+from cfaudit.application import application
 from cfaudit.checks import CHECKS
 from cfaudit.config import Config
 from cfaudit.evaluate import Case, Check, evaluate
@@ -23,7 +24,7 @@ from cfaudit.rule import Rule, load_rules
 from cfaudit.sources.brought import NOTHING, Brought
 from cfaudit.sources.include import included
 from cfaudit.sources.local import LocalFiles, beside
-from cfaudit.validity import ENGINES, Validity, validate
+from cfaudit.validity import ENGINES, Problem, Validity, validate
 from cfaudit.waive import Catalogue, Waived, waive
 
 
@@ -81,30 +82,44 @@ class Audit(NamedTuple):
         return self.cases[0][1].matches
 
 
+def template(text: str, path: str, local: LocalFiles | None = None) -> Source:
+    """One template with its local snippets, ``local`` being the files beside it. Raises ``TemplateError``."""
+    return included(load(text, path), local or beside(path))
+
+
 def audit(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None = None) -> Audit:
-    """Audit one template. Raises ``TemplateError`` for input that cannot be audited, ``RuleError`` for a bad rule."""
-    source = included(load(text, path), settings.local or beside(path))
-    scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
-    branches, notes = scenarios(source, scenario)
-    return _audit(source, branches, settings, rules, notes, _validity(text, path, scenario, settings))
+    """Audit one template with its local nested stacks.
+
+    Raises ``TemplateError`` for input that cannot be audited, ``RuleError`` for a bad rule.
+    """
+    return audits(application(template(text, path, settings.local)), replace(settings, every_scenario=False), rules)[0]
 
 
-def audits(text: str, path: str, settings: Settings, rules: Iterable[Rule] | None = None) -> tuple[Audit, ...]:
+def audits(source: Source, settings: Settings, rules: Iterable[Rule] | None = None) -> tuple[Audit, ...]:
     """One audit, or one per scenario where ``settings`` ask for every one. Raises as ``audit`` does."""
-    if not settings.every_scenario:
-        return (audit(text, path, settings, rules),)
-    source = included(load(text, path), settings.local or beside(path))
     scenario = Scenario(parameters=_parameters(source, settings), region=settings.region)
+    validity = _validity(source, scenario, settings)
+    if not settings.every_scenario:
+        branches, notes = scenarios(source, scenario)
+        return (_audit(source, branches, settings, rules, notes, validity),)
     branches, notes = every_scenario(source, scenario)
-    validity = _validity(text, path, scenario, settings)
     return tuple(_audit(source, (branch,), settings, rules, notes, validity) for branch in branches)
 
 
-def _validity(text: str, path: str, scenario: Scenario, settings: Settings) -> Validity | None:
-    """What the engine that was asked for says of a template that can be read."""
+def _validity(source: Source, scenario: Scenario, settings: Settings) -> Validity | None:
+    """What the engine that was asked for says of each template that the source is made of."""
     if settings.lint is None:
         return None
-    return validate(settings.lint, text, path, settings.region, scenario.parameters)
+    problems: list[Problem] = []
+    name, failure = settings.lint, None
+    for part in (source, *source.parts) if source.lines else source.parts:
+        text = "".join(f"{line}\n" for line in part.lines)
+        found = validate(settings.lint, text, part.path, settings.region, scenario.parameters)
+        name, failure = found.engine, failure or found.failure
+        for problem in found.problems:
+            own = f"{part.name}.{problem.logical_id}" if part.name and problem.logical_id else problem.logical_id
+            problems.append(problem._replace(logical_id=own))
+    return Validity(name, tuple(dict.fromkeys(problems)), failure)
 
 
 def _audit(

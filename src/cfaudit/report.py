@@ -15,7 +15,7 @@ from cfaudit.baseline import fingerprint, from_project_root
 from cfaudit.coverage import Coverage
 from cfaudit.finding import Evidence, Finding, Outcome, Result, Severity, Verdict
 from cfaudit.graph import graph
-from cfaudit.nodes import Diagnostic, TemplateError
+from cfaudit.nodes import Diagnostic, Scalar, TemplateError
 from cfaudit.pipeline import Audit
 from cfaudit.rule import OPTIONS, Remedy
 from cfaudit.score import CategoryScore, ComponentState, Gate, RuleScore, Scorecard, round_half_up, severity_of
@@ -68,6 +68,7 @@ class FindingObject(TypedDict):
     verdict: str
     subject: str
     logical_id: str | None
+    construct_path: str | None
     property_path: str | None
     message: str
     requirement: str
@@ -401,6 +402,7 @@ def _finding(result: Result, finding: Finding, audit: Audit, cost: float, named:
         verdict=verdict,
         subject=finding.subject,
         logical_id=finding.logical_id,
+        construct_path=_construct_path(finding, audit),
         property_path=finding.property_path,
         message=finding.message,
         requirement=rule.requirement,
@@ -417,6 +419,19 @@ def _finding(result: Result, finding: Finding, audit: Audit, cost: float, named:
         salient=finding.salient,
         fingerprint=fingerprint(rule.id, finding, named),
     )
+
+
+def _construct_path(finding: Finding, audit: Audit) -> str | None:
+    """Where the CDK's construct tree has the resource, ``Stack/Bucket/Resource``.
+
+    https://docs.aws.amazon.com/cdk/v2/guide/identifiers.html
+    """
+    for template, _ in audit.cases if finding.logical_id else ():
+        resource = template.resources.get(finding.logical_id or "")
+        path = resource.attribute("Metadata.aws:cdk:path") if resource else None
+        if isinstance(path, Scalar):
+            return path.text
+    return None
 
 
 def _waiver(finding: Finding) -> WaiverObject | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import NamedTuple, TypeAlias, TypeGuard
@@ -572,7 +572,7 @@ class _Resolver:
         return self._hole("function" if call.known and call.name != "Fn::Transform" else "macro", call.name, call)
 
     def _hole(self, kind: DeferredKind, name: str, call: Call) -> Unknown:
-        mentions = frozenset(_mentioned(call, self._resources))
+        mentions = frozenset(mentioned(call, self._resources))
         return Unknown(call.span, (Deferred(kind, name, mentions, _expression(call.argument)),))
 
     def _ref(self, call: Call) -> Value:
@@ -588,7 +588,7 @@ class _Resolver:
             return self._parameter(name, span)
         if name == "AWS::Region" and self.scenario.region:
             return Scalar(self.scenario.region, span)
-        if name in PSEUDO_PARAMETERS:
+        if is_pseudo(name, self.source):
             return Unknown(span, (Deferred("pseudo", name),))
         head = name.split(".", 1)[0]
         if head in self._resources:
@@ -753,6 +753,17 @@ class _Resolver:
         return Scalar(str(len(value.items)), call.span, "int") if isinstance(value, Seq) else self._opaque(call)
 
 
+def is_pseudo(name: str, source: Source) -> bool:
+    """Whether a name is a pseudo parameter's, also of a stack of an application: ``Network.AWS::StackName``."""
+    stack, _, own = name.rpartition(".")
+    return own in PSEUDO_PARAMETERS and (not stack or any(part.name == stack for part in source.parts))
+
+
+def is_made_by_sam(name: str) -> bool:
+    """Whether a logical id is one that SAM gives to what it adds to any template."""
+    return name.startswith(_SAM_MAKES)
+
+
 def is_module(type_: str) -> bool:
     """Whether a resource type is a module: at deploy time its resources stand in its place.
 
@@ -858,8 +869,8 @@ def _dump(value: Value, pieces: list[Part]) -> None:
             pieces.append("null")
 
 
-def _mentioned(node: Node, resources: Mapping[str, Node]) -> Iterator[str]:
-    """Logical ids that a node refers to, through any function."""
+def mentioned(node: Node, resources: Container[str]) -> Iterator[str]:
+    """The names of some resources or parameters that a node refers to, through any function."""
     match node:
         case Call("Ref", Scalar(text)) | Call("Fn::GetAtt", (Scalar(text) | Seq((Scalar(text), *_)))):
             if text.split(".", 1)[0] in resources:
@@ -871,14 +882,14 @@ def _mentioned(node: Node, resources: Mapping[str, Node]) -> Iterator[str]:
                     names = (name.split(".", 1)[0] for name in holes(item.text))
                     yield from (name for name in names if name in resources)
                 else:
-                    yield from _mentioned(item, resources)
+                    yield from mentioned(item, resources)
         case Call(_, argument):
-            yield from _mentioned(argument, resources)
+            yield from mentioned(argument, resources)
         case Seq(items):
             for item in items:
-                yield from _mentioned(item, resources)
+                yield from mentioned(item, resources)
         case Map(entries):
             for item in entries.values():
-                yield from _mentioned(item, resources)
+                yield from mentioned(item, resources)
         case Scalar():
             return

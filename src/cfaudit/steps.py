@@ -124,8 +124,7 @@ def _declared(template: Template, step: Step, resource: Resource) -> Iterator[Ne
 def documented(template: Template) -> Mapping[str, Span]:
     """The ids of the steps that ``Metadata.cfaudit.manual_steps`` names, at the top level or on a resource."""
     found: dict[str, Span] = {}
-    declared = template.document.metadata.entries.get("cfaudit")
-    listed = [declared.entries.get("manual_steps")] if isinstance(declared, Map) else []
+    listed = [declared.entries.get("manual_steps") for _, declared in template.words()]
     listed += [resource.attribute("Metadata.cfaudit.manual_steps") for resource in template.resources.values()]
     for value in listed:
         for entry in value.items if isinstance(value, Seq) else ():

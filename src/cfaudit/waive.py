@@ -130,10 +130,10 @@ def covers(waiver: Waiver, finding: Finding) -> bool:
     """Whether a finding is where a waiver speaks of."""
     if waiver.resources:
         return finding.logical_id in waiver.resources or finding.subject in waiver.resources
+    span = finding.evidence[0].span
     if waiver.line is not None:
-        span = finding.evidence[0].span
         return (span.file, span.line) == (waiver.span.file, waiver.line)
-    return True
+    return waiver.file is None or span.file == waiver.file
 
 
 def concerns(waiver: Waiver, path: str) -> bool:
@@ -178,19 +178,23 @@ def in_template(source: Source, templates: Sequence[Template]) -> tuple[list[Wai
     for template in templates:
         for resource in template.resources.values():
             held.setdefault(resource.logical_id, resource)
-    places: list[tuple[str | None, Value | None]] = [(None, templates[0].document.metadata.entries.get("cfaudit"))]
-    places += [(resource.logical_id, resource.attribute("Metadata.cfaudit")) for resource in held.values()]
     found: list[Waiver] = []
     notes: list[Diagnostic] = []
-    for name, value in places:
+    for file, words in templates[0].words():
+        _of_metadata(words, (), None if file == source.path else file, found, notes)
+    for resource in held.values():
+        value = resource.attribute("Metadata.cfaudit")
         if isinstance(value, Map):
-            _of_metadata(value, name, found, notes)
-    if source.format == "yaml":
-        _of_comments(source, held, found, notes)
+            _of_metadata(value, (resource.logical_id,), None, found, notes)
+    files = {part.path: part for part in (source, *source.parts) if part.format == "yaml"}
+    for part in files.values():
+        _of_comments(source, part, held, found, notes)
     return found, list(dict.fromkeys(notes))
 
 
-def _of_metadata(metadata: Map[Value], resource: str | None, found: list[Waiver], notes: list[Diagnostic]) -> None:
+def _of_metadata(
+    metadata: Map[Value], resources: tuple[str, ...], file: str | None, found: list[Waiver], notes: list[Diagnostic]
+) -> None:
     for key, span in metadata.keys.items():
         if key not in KEYS:
             notes.append(Diagnostic("warning", f"{key!r} is no key of Metadata.cfaudit", span, nearest(key, KEYS)))
@@ -205,7 +209,7 @@ def _of_metadata(metadata: Map[Value], resource: str | None, found: list[Waiver]
         except TemplateError as error:
             notes.append(Diagnostic("warning", f"{error}; it does not work", error.span, error.hint))
             continue
-        found.append(waiver._replace(resources=(resource,) if resource else ()))
+        found.append(waiver._replace(resources=resources, file=file))
 
 
 _COMMENT = re.compile(r"(?:^|\s)(#\s*cfaudit:\s*(\w*)\s*(?:\[([^\]]*)\])?(.*))$")
@@ -214,22 +218,24 @@ _HOW = "write '# cfaudit: ignore[rule] reason until 2027-03-31'"
 
 
 def _of_comments(
-    source: Source, resources: Mapping[str, Resource], found: list[Waiver], notes: list[Diagnostic]
+    source: Source, part: Source, resources: Mapping[str, Resource], found: list[Waiver], notes: list[Diagnostic]
 ) -> None:
+    """The waivers in the comments of one file of a template."""
     commented = [
         (number, comment)
-        for number, line in enumerate(source.lines, start=1)
+        for number, line in enumerate(part.lines, start=1)
         if "cfaudit:" in line and (comment := _COMMENT.search(line)) is not None
     ]
     if not commented:
         return
     names: dict[int, tuple[str, ...]] = {}
     for resource in resources.values():
-        names[resource.span.line] = (*names.get(resource.span.line, ()), resource.logical_id)
-    quoted = list(_quoted(source))
+        if resource.span.file == part.path:
+            names[resource.span.line] = (*names.get(resource.span.line, ()), resource.logical_id)
+    quoted = list(_quoted(source, part))
     left_out = list(_left_out(source, resources))
     for number, comment in commented:
-        span = Span(source.path, number, comment.start(1) + 1, number, comment.end(1) + 1)
+        span = Span(part.path, number, comment.start(1) + 1, number, comment.end(1) + 1)
         if any(_within(span, text) for text in quoted) or any(_within(span, text) for text in left_out):
             continue
         try:
@@ -238,7 +244,7 @@ def _of_comments(
             notes.append(Diagnostic("warning", f"{error}; it does not work", error.span, error.hint))
             continue
         alone = not comment.string[: comment.start(1)].strip()
-        target = _next_line(source.lines, number) if alone else number
+        target = _next_line(part.lines, number) if alone else number
         named = names.get(target, ())
         found.append(waiver._replace(resources=named, line=None if named else target))
 
@@ -263,17 +269,18 @@ def _next_line(lines: Sequence[str], number: int) -> int:
 
 def _within(inner: Span, outer: Span) -> bool:
     start, end = (outer.line, outer.column), (outer.end_line, outer.end_column)
-    return start <= (inner.line, inner.column) < end
+    return inner.file == outer.file and start <= (inner.line, inner.column) < end
 
 
-def _quoted(source: Source) -> Iterator[Span]:
-    """The quoted texts: what looks like a comment inside one is none."""
+def _quoted(source: Source, part: Source) -> Iterator[Span]:
+    """The quoted texts of one file: what looks like a comment inside one is none."""
     stack: list[Node] = [source.root]
     while stack:
         held = stack.pop()
         match held:
             case Scalar(_, span):
-                if source.lines[span.line - 1][span.column - 1 : span.column] in ("'", '"'):
+                quote = part.lines[span.line - 1][span.column - 1 : span.column] if span.file == part.path else ""
+                if quote in ("'", '"'):
                     yield span
             case Seq(items):
                 stack += items

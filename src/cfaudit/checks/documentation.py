@@ -34,16 +34,25 @@ def described_template(template: Template, facts: Facts) -> Iterator[Finding]:
         yield _about("Template", outcome, "The template has no description", where)
 
 
+def _is_of_cdk(member: Value) -> bool:
+    """https://docs.aws.amazon.com/cdk/v2/guide/bootstrapping-customizing.html"""
+    text = member.entries.get("Description") if isinstance(member, Map) else None
+    return isinstance(text, Scalar) and "[cdk:skip]" in text.text
+
+
 def described_members(template: Template, facts: Facts, *, section: str, kind: str) -> Iterator[Finding]:
     """Every member of the section must have a Description that says something.
 
     Each member without one fails on its own; those that have one pass together. A member that a loop or a transform
-    writes, or whose description is not a literal text, is unknown. A template without the section is not judged.
+    writes, or whose description is not a literal text, is unknown. A template without the section is not judged, nor is
+    the parameter that the CDK adds for its bootstrap stack.
     """
     document = template.document
     members = document.outputs if section == "Outputs" else document.parameters
     passed: list[Evidence] = []
     for name, member in members.entries.items():
+        if _is_of_cdk(member):
+            continue
         outcome, where = _member(name, member, members.keys[name])
         if outcome is Outcome.PASS:
             passed.append(Evidence(where, f"describes the {kind} {name}"))

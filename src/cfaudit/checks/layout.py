@@ -10,7 +10,7 @@ from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome
 from cfaudit.model.declarations import Resource
 from cfaudit.model.template import Template
-from cfaudit.nodes import Absent, Call, Map, Node, Scalar, Seq, Span, Value
+from cfaudit.nodes import Absent, Call, Map, Node, Scalar, Seq, Source, Span, Value
 
 _GROWING = tuple(f"AWS::Serverless::{name}" for name in ("Api", "Application", "Function", "HttpApi", "StateMachine"))
 
@@ -49,19 +49,24 @@ def commented(template: Template, facts: Facts, *, lines: int, stretch: int) -> 
     It fails when more than `stretch` lines in a row have no comment. Lines of a text of several lines (code, a
     dashboard, a state machine) can hold no comment of YAML; a stretch that is too long only with them is unknown.
     """
-    source = template.source
-    if source.format != "yaml" or len(source.lines) <= lines or _is_generated(template):
-        return
-    inside = frozenset(_text_lines(source.root, source.path))
+    if not _is_generated(template):
+        for source in (template.source, *template.source.parts):
+            if source.format == "yaml" and len(source.lines) > lines:
+                yield _commented(template, source, stretch)
+
+
+def _commented(template: Template, source: Source, stretch: int) -> Finding:
+    """What is said of one file."""
+    inside = frozenset(_text_lines(template.source.root, source.path))
     marks = [number for number, line in enumerate(source.lines, 1) if number not in inside and _COMMENT.search(line)]
     ends = [0, *marks, len(source.lines) + 1]
     first, last = max(pairwise(ends), key=lambda pair: pair[1] - pair[0])
     open_ = max(_free(pair, inside) for pair in pairwise(ends))
+    name = source.name or "template"
     if last - first - 1 <= stretch:
         message = f"the longest stretch without a comment has {last - first - 1} lines"
-        places = [_line(template, number) for number in marks[:3]] or [template.span]
-        yield Finding(Outcome.PASS, "template", message, tuple(Evidence(place, message) for place in places))
-        return
+        places = [_line(source, number) for number in marks[:3]] or [template.span]
+        return Finding(Outcome.PASS, name, message, tuple(Evidence(place, message) for place in places))
     if open_ > stretch:
         first, last = max(pairwise(ends), key=lambda pair: _free(pair, inside))
     outcome = Outcome.FAIL if open_ > stretch else Outcome.UNKNOWN
@@ -69,17 +74,17 @@ def commented(template: Template, facts: Facts, *, lines: int, stretch: int) -> 
     message = f"{where} no comment"
     if outcome is Outcome.UNKNOWN:
         message += "; most of them are text in which YAML has none"
-    yield Finding(outcome, "template", message, (Evidence(_line(template, first + 1), message),))
+    return Finding(outcome, name, message, (Evidence(_line(source, first + 1), message),))
 
 
 def _free(pair: tuple[int, int], inside: frozenset[int]) -> int:
     return sum(1 for number in range(pair[0] + 1, pair[1]) if number not in inside)
 
 
-def _line(template: Template, number: int) -> Span:
-    text = template.source.lines[number - 1]
+def _line(source: Source, number: int) -> Span:
+    text = source.lines[number - 1]
     start = len(text) - len(text.lstrip()) + 1
-    return Span(template.source.path, number, start, number, max(len(text.rstrip()) + 1, start))
+    return Span(source.path, number, start, number, max(len(text.rstrip()) + 1, start))
 
 
 def _is_generated(template: Template) -> bool:

@@ -105,7 +105,7 @@ def _is_ruled(template: Template, name: str) -> bool:
     rules = template.source.root.entries.get("Rules")
     if rules is None:
         return False
-    text = "\n".join(template.source.lines[rules.span.line - 1 : rules.span.end_line])
+    text = "\n".join(template.source.of(rules.span.file).lines[rules.span.line - 1 : rules.span.end_line])
     return re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 
@@ -200,7 +200,7 @@ def _tells_apart(part: str | Reference | Deferred) -> bool:
         return _REGION.search(part) is not None
     if isinstance(part, Reference):
         return True
-    return part.name in _OWN or any(name in part.expression for name in _OWN) or bool(part.mentions)
+    return part.name.rpartition(".")[2] in _OWN or any(name in part.expression for name in _OWN) or bool(part.mentions)
 
 
 # Names that stay -----------------------------------------------------------------------------------------------------

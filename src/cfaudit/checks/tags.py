@@ -117,7 +117,7 @@ def _shared(template: Template, resource: Resource) -> Value | None:
 
     https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html
     """
-    section = template.document.globals.entries.get(_SAM_GLOBALS.get(resource.type, ""))
+    section = template.globals_of(resource.logical_id, _SAM_GLOBALS.get(resource.type, ""))
     return descend(section, section.span, ["Tags"])[0] if isinstance(section, Map) else None
 
 

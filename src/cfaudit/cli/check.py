@@ -14,6 +14,7 @@ import typer
 
 from cfaudit import fleet
 from cfaudit.baseline import Entry
+from cfaudit.cli.progress import watched
 from cfaudit.cli.shell import (
     AsOfOption,
     EnvironmentOption,
@@ -42,8 +43,10 @@ from cfaudit.nodes import Diagnostic
 from cfaudit.report import Report, report
 from cfaudit.rule import load_categories
 from cfaudit.rulebook import Rulebook
-from cfaudit.sources.files import Input, inputs
+from cfaudit.sources.files import Input, application, inputs
 from cfaudit.waive import Catalogue
+
+PER_PROCESS = 16
 
 
 class Format(StrEnum):
@@ -79,7 +82,13 @@ class LintEngine(StrEnum):
 
 @app.command()
 def check(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Templates, directories, globs, - for stdin.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH...", help="Templates, directories, globs, cdk.out, - for stdin.")
+    ] = None,
+    app_: Annotated[
+        list[str] | None,
+        typer.Option("--app", metavar="DIR", help="Audit the templates of a directory as one application; repeatable."),
+    ] = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="What to print.")] = Format.CONSOLE,  # noqa: A002
     output: Annotated[
         list[str] | None, typer.Option("--output", "-o", metavar="FORMAT=FILE", help="Also write a file; repeatable.")
@@ -130,18 +139,23 @@ def check(
     watch: Annotated[
         bool, typer.Option("--watch", help="Audit again whenever a template or what it is judged by changes.")
     ] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes that audit.", show_default="as many as help")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the scorecard only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also list unknown and n/a rules.")] = False,
 ) -> None:
     """Audit templates; exit 1 when the gate fails, 2 on unusable input, 3 when cfaudit broke."""
     asked = _Asked(
-        paths=tuple(paths),
+        paths=tuple(paths or ()),
         format=format,
         outputs=tuple(_output(entry) for entry in output or ()),
         given=given(param or ()),
         quiet=quiet,
         verbose=verbose,
         strict_baseline=strict_baseline,
+        applications=tuple(app_ or ()),
+        jobs=jobs,
     )
 
     def options(entries: Sequence[Input]) -> fleet.Options:
@@ -183,12 +197,15 @@ class _Asked(NamedTuple):
     quiet: bool
     verbose: bool
     strict_baseline: bool
+    applications: tuple[str, ...]
+    jobs: int | None
 
 
 def _audit(asked: _Asked, options: Callable[[Sequence[Input]], fleet.Options]) -> int:
     """One run: audit, say what could not be audited, write the report; the exit code."""
-    entries = list(inputs(asked.paths))
-    outcomes = list(fleet.run(entries, options(entries)))
+    entries = _inputs(asked.paths, asked.applications)
+    runs = fleet.run(entries, options(entries), asked.jobs or _jobs(len(entries)))
+    outcomes = fleet.apart(watched(runs, len(entries)))
     check_parameters(asked.given, outcomes)
     _say_what_was_not_audited(outcomes)
     templates = [template for outcome in outcomes for template in outcome.templates]
@@ -208,13 +225,31 @@ def _say(result: Report, asked: _Asked) -> None:
         _summarise(result)
 
 
+def _inputs(paths: Sequence[str], applications: Sequence[str]) -> list[Input]:
+    """What there is to audit. Raises ``StopError`` for words that name nothing."""
+    for path in applications:
+        if not Path(path).is_dir():
+            raise StopError(f"--app {path}: there is no such directory")
+    if not paths and not applications:
+        raise StopError("name a template, a directory, a glob, - for stdin, or --app DIR")
+    found = [*inputs(paths), *(application(path) for path in applications)]
+    if not found:
+        raise StopError(f"{' '.join(paths)}: there is no file that may be a template")
+    return found
+
+
+def _jobs(count: int) -> int:
+    """One process for few inputs: another one has to read the rules first."""
+    return min(fleet.processors(), max(1, count // PER_PROCESS))
+
+
 def _watch(asked: _Asked, options: Callable[[Sequence[Input]], fleet.Options], files: Iterable[str]) -> int:
     from cfaudit.cli.watch import looker, watch
 
     if "-" in asked.paths:
         raise StopError("--watch: standard input cannot be watched; name files or directories")
-    options(list(inputs(asked.paths)))  # what is wrong with the arguments ends the run before it begins
-    look = looker(asked.paths, files, [path for _, path in asked.outputs])
+    options(_inputs(asked.paths, asked.applications))  # what is wrong with the arguments ends the run before it begins
+    look = looker((*asked.paths, *asked.applications), files, [path for _, path in asked.outputs])
     return watch(lambda: _audit(asked, options), look)
 
 
@@ -257,6 +292,10 @@ def check_parameters(given_: Iterable[str], outcomes: Sequence[fleet.Outcome]) -
 
 def _say_what_was_not_audited(outcomes: Sequence[fleet.Outcome]) -> None:
     skipped = sum(outcome.skipped for outcome in outcomes)
+    nested = sum(len(outcome.parts) for outcome in outcomes if outcome.templates)
+    if nested:
+        files = "template is" if nested == 1 else "templates are"
+        print(f"{nested} {files} judged as part of an application", file=sys.stderr)
     if skipped:
         files = "file that is" if skipped == 1 else "files that are"
         print(f"skipped {skipped} {files} no CloudFormation template", file=sys.stderr)

@@ -65,7 +65,7 @@ def apis(template: Declarations) -> Apis:
 
 def _apis(template: Declarations) -> Iterator[Api]:
     for resource in template.of(*API_TYPES):
-        settings = Settings(resource, "", _globals(template, resource.type), resource.span)
+        settings = Settings(resource, "", _globals(template, resource.type, resource.logical_id), resource.span)
         body = definition_of(settings)
         complete = _is_plain(body.value) and all(isinstance(value, Absent) for value in _sources(settings))
         yield Api(resource.logical_id, _kind(resource), resource, settings, resource.span, complete)
@@ -73,7 +73,9 @@ def _apis(template: Declarations) -> Iterator[Api]:
         events = [event for event in api_events(template, type_) if event_api(template, event) == logical_id]
         if events:
             kind: Kind = "rest" if type_ == "Api" else "http"
-            settings = Settings(None, "", _globals(template, f"AWS::Serverless::{type_}"), events[0].span)
+            settings = Settings(
+                None, "", _globals(template, f"AWS::Serverless::{type_}", events[0].resource.logical_id), events[0].span
+            )
             yield Api(logical_id, kind, None, settings, events[0].span, complete=True)
 
 
@@ -97,9 +99,9 @@ def _kind(resource: Resource) -> Kind | None:
             return "http"  # an imported definition: only HTTP APIs have one
 
 
-def _globals(template: Declarations, type_: str) -> Map[Value] | None:
+def _globals(template: Declarations, type_: str, logical_id: str) -> Map[Value] | None:
     section = {"AWS::Serverless::Api": "Api", "AWS::Serverless::HttpApi": "HttpApi"}.get(type_, "")
-    value = template.document.globals.entries.get(section)
+    value = template.globals_of(logical_id, section)
     return value if isinstance(value, Map) else None
 
 

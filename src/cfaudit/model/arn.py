@@ -82,7 +82,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-prope
 """
 
 _OWN = "\x01own\x02"
-_STACK = "\x01pseudo|AWS\x03\x03StackName\x02"
+_STACK = "\x01pseudo|{}AWS\x03\x03StackName\x02"
 _RANDOM = "\x01random\x02"
 _PARTS_OF_FUNCTION = ("AWS::Lambda::Alias", "AWS::Lambda::Version")
 _ATOM = re.compile("\x01[^\x02]*\x02|.", re.DOTALL)
@@ -183,8 +183,7 @@ def _untabled(element: Scalar | Unknown, pieces: list[str], template: Declaratio
 def _names(resource: Resource, prefix: str) -> Iterator[str]:
     """The physical name of a resource in every form the template may write it, as it stands in its ARN."""
     reference = f"\x01{resource.logical_id}|\x02"
-    made = made_name(resource)
-    for name in [reference] if made is None else [reference, made]:
+    for name in (reference, *made_names(resource)):
         if prefix in ("role", "user", "group", "policy"):
             folder = resource.at("Path")
             yield f"{rendered(folder) if isinstance(folder, (Scalar, Unknown)) else '/'}{name}"
@@ -202,13 +201,24 @@ def _names(resource: Resource, prefix: str) -> Iterator[str]:
             yield name
 
 
-def made_name(resource: Resource) -> str | None:
-    """A resource's physical name, given by the template or made by CloudFormation; None when its form is not known."""
+def made_names(resource: Resource) -> tuple[str, ...]:
+    """A resource's physical name, given by the template or made by CloudFormation; empty when its form is not known.
+
+    In a nested stack the made name begins with that stack's own, which CloudFormation makes of the name around it.
+    """
     path = NAME_PROPERTIES.get(resource.type) or _NAMES.get(resource.type)
     value = resource.at(path) if path else Absent(resource.span)
     if isinstance(value, (Scalar, Unknown)):
-        return rendered(value)
-    return f"{_STACK}-{resource.logical_id}-{_RANDOM}" if resource.type in _NAMED_BY_STACK else None
+        return (rendered(value),)
+    return tuple(_made(resource.logical_id)) if resource.type in _NAMED_BY_STACK else ()
+
+
+def _made(logical_id: str) -> Iterator[str]:
+    *stacks, rest = logical_id.split(".")
+    for depth in range(len(stacks), -1, -1):
+        around = "".join(f"{stack}." for stack in stacks[:depth])
+        yield f"{_STACK.format(around)}-{rest}-{_RANDOM}"
+        rest = f"{stacks[depth - 1]}-{_RANDOM}-{rest}" if depth else rest
 
 
 _NAMES = {"AWS::IAM::Group": "GroupName", "AWS::IAM::User": "UserName"}

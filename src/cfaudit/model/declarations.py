@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cfaudit.model.names import NAME_PROPERTIES, names_in, rendered, service_of
 from cfaudit.nodes import Absent, Deferred, Map, Scalar, Seq, Source, Span, Unknown, Value, strings
 from cfaudit.resolve import Document, is_module
-from cfaudit.sources.local import NO_FILES, LocalFiles
+from cfaudit.sources.local import NO_FILES, LocalFiles, beside
 
 
 class Edge(NamedTuple):
@@ -195,7 +195,7 @@ class Declarations:
         https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html
         """
         package, _, section = resource.type.rpartition("::")
-        shared = self.document.globals.entries.get(section)
+        shared = self.globals_of(resource.logical_id, section)
         if package != "AWS::Serverless" or not isinstance(shared, Map):
             return None
         ignored = {name.text for name in strings(resource.attribute("IgnoreGlobals")) if isinstance(name, Scalar)}
@@ -203,6 +203,20 @@ class Declarations:
             return None
         kept = {name: value for name, value in shared.entries.items() if name not in ignored}
         return Map(kept, {name: span for name, span in shared.keys.items() if name not in ignored}, shared.span)
+
+    def globals_of(self, logical_id: str, section: str) -> Value:
+        """A section of SAM's Globals in the template that declares a resource."""
+        stack = logical_id.rpartition(".")[0]
+        found = self.document.globals.entries.get(f"{stack}.{section}" if stack else section)
+        return Absent(self.document.globals.span) if found is None else found
+
+    def words(self) -> Iterator[tuple[str, Map[Value]]]:
+        """``Metadata.cfaudit`` of each template that the stack is made of, with the template's file."""
+        for name, value in self.document.metadata.entries.items():
+            stack, _, key = name.rpartition(".")
+            if key == "cfaudit" and isinstance(value, Map):
+                parts = (part.path for part in self.source.parts if part.name == stack)
+                yield next(parts, self.source.path), value
 
     @cached_property
     def edges_to(self) -> Mapping[str, tuple[Edge, ...]]:
@@ -270,10 +284,18 @@ class Declarations:
 
     def _lines_of(self, file: str) -> tuple[str, ...]:
         """The lines of the template, or of a file beside it."""
-        if file == self.source.path:
-            return self.source.lines
-        found = self.local.named(file)
-        return tuple(found.text.splitlines()) if found else ()
+        part = self.source.of(file)
+        if file == part.path:
+            return part.lines
+        for local in (self.local, *(self.local_of(part.path) for part in self.source.parts)):
+            found = local.named(file)
+            if found:
+                return tuple(found.text.splitlines())
+        return ()
+
+    def local_of(self, file: str) -> LocalFiles:
+        """The files beside the template that is read from a file."""
+        return beside(file) if any(part.path == file for part in self.source.parts) else self.local
 
     def excerpt(self, span: Span, limit: int = 4) -> str:
         """The lines a span covers, of the template or of a file beside it, at most ``limit``; indentation is cut."""

@@ -110,7 +110,7 @@ class _Written(NamedTuple):
 
 def _written(scalar: Scalar, source: Source) -> _Written:
     """A scalar of a template with the place of each of its characters, where these can be told."""
-    span = scalar.span
+    span, source = scalar.span, source.of(scalar.span.file)
     if span.file != source.path:
         return _Written(scalar.text, span)
     lines = source.lines[span.line - 1 : span.end_line]

@@ -130,7 +130,7 @@ def _replicas(table: Resource) -> AtRest:
 def table_encryption(template: Declarations, table: Resource) -> Value:
     """``SSESpecification`` of a table; a SAM table without one takes that of ``Globals``."""
     own = table.at("SSESpecification")
-    shared = template.document.globals.entries.get("SimpleTable")
+    shared = template.globals_of(table.logical_id, "SimpleTable")
     if isinstance(own, Absent) and table.type == "AWS::Serverless::SimpleTable" and isinstance(shared, Map):
         return descend(shared, own.span, ["SSESpecification"])[0]
     return own

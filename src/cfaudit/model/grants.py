@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from cfaudit.model.api import API_TYPES
-from cfaudit.model.arn import covers, made_name
+from cfaudit.model.arn import covers, made_names
 from cfaudit.model.declarations import Resource
 from cfaudit.model.iam import Principal, Statement, action_matches, trust
 from cfaudit.model.mentions import named
@@ -106,8 +106,8 @@ def _index(template: Template) -> _Index:
     for resource in template.resources.values():
         service = "execute-api" if resource.type in API_TYPES else service_of(resource.type)
         if service and service not in _SILENT and not resource.type.endswith(("Alias", "Version", "Policy")):
-            name = made_name(resource)
-            begins = None if name is None else _beginning(name)
+            names = made_names(resource)
+            begins = _beginning(names[0]) if len(names) == 1 else None
             found.setdefault(service, {})[resource.logical_id] = _Candidate(resource, begins)
     return found
 

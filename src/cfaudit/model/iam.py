@@ -484,7 +484,8 @@ def _implicit(template: Declarations, value: Value) -> str | None:
     https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-generated-resources-function.html
     """
     for hole in value.deferred if isinstance(value, Unknown) else ():
-        owner = template.resources.get(hole.name.partition(".")[0].removesuffix("Role"))
+        names = [name.removesuffix("Role") for name in (hole.name, hole.name.rpartition(".")[0])]
+        owner = next((template.resources[name] for name in names if name in template.resources), None)
         if hole.kind == "undefined" and owner and owner.type in SAM_TYPES and isinstance(owner.at("Role"), Absent):
             return owner.logical_id
     return None
@@ -542,7 +543,7 @@ def _sam_role(template: Declarations, resource: Resource) -> Iterator[Entry]:
         if isinstance(tracing, Scalar) and tracing.text.lower() == "true":
             yield from _aws_policy(Scalar("AWSXrayWriteOnlyAccess", resource.where("Tracing.Enabled")), resource)
         return
-    shared = template.document.globals.entries.get("Function", Absent(resource.span))
+    shared = template.globals_of(resource.logical_id, "Function")
     yield from _aws_policy(Scalar("AWSLambdaBasicExecutionRole", resource.span), resource)
     tracing = _own_or_shared(resource, shared, "Tracing")
     if not isinstance(tracing, Absent) and not (isinstance(tracing, Scalar) and tracing.text == "Disabled"):

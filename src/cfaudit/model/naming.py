@@ -14,7 +14,7 @@ from typing import NamedTuple
 from cfaudit.model.declarations import Declarations, Resource
 from cfaudit.model.language import UNBOUNDED, UnreadableError, Values, shapes
 from cfaudit.nodes import Deferred, Map, Node, Part, Scalar, Seq, Source, parts_of
-from cfaudit.resolve import Scenario, meaning, scenarios
+from cfaudit.resolve import Scenario, meaning, mentioned, scenarios
 
 
 class Grammar(NamedTuple):
@@ -290,8 +290,7 @@ def _is_compared(source: Source, name: str) -> bool:
     conditions = source.root.entries.get("Conditions")
     if conditions is None:
         return False
-    text = "\n".join(source.lines[conditions.span.line - 1 : conditions.span.end_line])
-    return re.search(rf"\b{re.escape(name)}\b", text) is not None
+    return name in mentioned(conditions, (name,))
 
 
 # What a parameter allows ---------------------------------------------------------------------------------------------

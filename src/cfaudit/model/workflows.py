@@ -265,7 +265,7 @@ def _located(
 ) -> tuple[Reading, tuple[Placeholder, ...]]:
     """A definition that stands in a file, which ``package`` uploads, or in a bucket."""
     if isinstance(value, Scalar) and not value.text.startswith("s3://"):
-        file = template.local.text(value.text)
+        file = template.local_of(value.span.file).text(value.text)
         if file:
             return from_file(file.text, file.shown, substitutions)
         return Unread(f"the file {value.text} is not beside the template", value.span), ()

@@ -330,6 +330,8 @@ def _sentence(finding: FindingObject) -> Pieces:
     message, subject = one_line(finding["message"]), one_line(finding["subject"])
     named = subject in message or not finding["logical_id"]
     pieces: Pieces = (message,) if named else (f"{subject}: {message}",)
+    if finding["construct_path"]:
+        pieces = (*pieces, (f" [{one_line(finding['construct_path'])}]", _DIM))
     when: Pieces = ((f" (when {one_line(finding['when'])})", "yellow"),) if finding["when"] else ()
     known: Pieces = ((" (known)", _DIM),) if finding["known"] else ()
     return (*pieces, *when, *known)

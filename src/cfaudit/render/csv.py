@@ -33,6 +33,7 @@ HEADER = (
     "known",
     "cost",
     "fingerprint",
+    "construct_path",
 )
 
 # https://owasp.org/www-community/attacks/CSV_Injection
@@ -92,6 +93,7 @@ def _finding(finding: FindingObject) -> dict[str, str]:
         "known": "true" if finding["known"] else "false",
         "cost": f"{finding['cost']:.2f}",
         "fingerprint": finding["fingerprint"],
+        "construct_path": finding["construct_path"] or "",
     }
 
 

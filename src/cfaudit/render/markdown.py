@@ -356,7 +356,8 @@ def _sentence(finding: FindingObject, path: str) -> Iterator[str]:
     message, subject = one_line(finding["message"]), one_line(finding["subject"])
     named = "" if subject in message or not finding["logical_id"] else f"{code(subject)}: "
     when = f" (when {escape(finding['when'])})" if finding["when"] else ""
-    yield f"- {named}{escape(message)}{when} ({_where(finding, path)})"
+    construct = f" {code(one_line(finding['construct_path']))}" if finding["construct_path"] else ""
+    yield f"- {named}{escape(message)}{construct}{when} ({_where(finding, path)})"
     if finding["known"]:
         yield "  - known: the baseline has it"
     for assumed in finding["assumed"]:

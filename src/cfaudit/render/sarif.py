@@ -233,7 +233,10 @@ def _location(item: EvidenceObject, index: Index, finding: FindingObject | None 
     if finding is not None and finding["logical_id"]:
         named = one_line(finding["logical_id"])
         path = f".{one_line(finding['property_path'])}" if finding["property_path"] else ""
-        location["logicalLocations"] = [{"name": named, "fullyQualifiedName": f"{named}{path}", "kind": "resource"}]
+        places: list[Json] = [{"name": named, "fullyQualifiedName": f"{named}{path}", "kind": "resource"}]
+        if finding["construct_path"]:
+            places.append({"fullyQualifiedName": one_line(finding["construct_path"]), "kind": "member"})
+        location["logicalLocations"] = places
     elif item["note"]:
         location["message"] = {"text": _literal(one_line(item["note"]))}
     return location

@@ -1,4 +1,4 @@
-"""Paths in, template texts out: files, directories, globs and standard input."""
+"""Paths in, template texts out: files, directories, globs, the CDK's output and standard input."""
 
 from __future__ import annotations
 
@@ -11,22 +11,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cfaudit.load import MAX_BYTES
-from cfaudit.nodes import Span, TemplateError
+from cfaudit.nodes import NotTemplateError, Span, TemplateError
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json", ".template"})
 SKIPPED = frozenset({".git", ".venv", "node_modules", "__pycache__", ".aws-sam", ".serverless", ".tox"})
+
+MANIFEST = "manifest.json"
+MAX_ASSEMBLIES = 10
 
 
 class Input(NamedTuple):
     """One input: the path as given, and whether it was named itself or found by a directory or a glob.
 
     ``copy`` is the file to read where that is another one, ``shown`` what it is called then.
+    ``members`` are the files of a directory whose templates are one application, None for a template of its own.
     """
 
     path: str
     named: bool
     copy: str | None = None
     shown: str | None = None
+    members: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -34,7 +39,7 @@ class Input(NamedTuple):
         return self.shown or ("<stdin>" if self.path == "-" else self.path)
 
 
-_RESOURCES = re.compile(r"""^\s*["']?Resources["']?\s*:|"Resources"\s*:|[{,]\s*Resources\s*:""", re.MULTILINE)
+_RESOURCES = re.compile(r"""^[ \t]*["']?Resources["']?\s*:|"Resources"\s*:|[{,]\s*Resources\s*:""", re.MULTILINE)
 
 
 def may_be_template(text: str) -> bool:
@@ -47,8 +52,8 @@ def inputs(paths: Iterable[str]) -> Iterator[Input]:
     seen: set[str] = set()
     for path in paths:
         for found in _expand(path):
-            if found.path not in seen:
-                seen.add(found.path)
+            if os.path.normpath(found.path) not in seen:
+                seen.add(os.path.normpath(found.path))
                 yield found
 
 
@@ -63,12 +68,42 @@ def _expand(path: str) -> Iterator[Input]:
         yield Input(path, named=True)
 
 
+def application(directory: str) -> Input:
+    """The templates of a directory as one input."""
+    return Input(directory, named=True, members=tuple(found.path for found in inputs([directory])))
+
+
 def _walk(directory: str) -> Iterator[Input]:
     for folder, folders, names in os.walk(directory):
+        stacks = list(_stacks(folder)) if MANIFEST in names else []
+        if stacks:
+            folders.clear()
+            yield from stacks
+            continue
         folders[:] = sorted(name for name in folders if name not in SKIPPED)
         for name in sorted(names):
             if os.path.splitext(name)[1] in SUFFIXES:
                 yield Input(os.path.join(folder, name), named=False)
+
+
+def _stacks(folder: str, depth: int = 1) -> Iterator[Input]:
+    """The stacks that the CDK's manifest in a folder names; templates that are assets are part of one of them.
+
+    https://docs.aws.amazon.com/cdk/v2/guide/configure-synth.html
+    """
+    import json
+
+    try:
+        manifest = json.loads(read(os.path.join(folder, MANIFEST)))
+        artifacts = [(each.get("type"), each.get("properties", {})) for each in manifest["artifacts"].values()]
+    except (TemplateError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return
+    for kind, properties in artifacts:
+        match kind, properties:
+            case "aws:cloudformation:stack", {"templateFile": str(name)}:
+                yield Input(os.path.join(folder, name), named=True)
+            case "cdk:cloud-assembly", {"directoryName": str(name)} if depth < MAX_ASSEMBLIES:
+                yield from _stacks(os.path.join(folder, name), depth + 1)
 
 
 def read(path: str, name: str | None = None) -> str:
@@ -82,7 +117,7 @@ def read(path: str, name: str | None = None) -> str:
         raise TemplateError(start, f"the file cannot be read: {error.strerror}", "check its permissions") from None
     if len(raw) > MAX_BYTES:
         message = f"the file is larger than {MAX_BYTES // 2**20} MiB; CloudFormation takes at most 1 MiB"
-        raise TemplateError(start, message, "name a template")
+        raise NotTemplateError(start, message, "name a template")
     try:
         return raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:

@@ -36,7 +36,9 @@ def _code(template: Declarations, function: Function) -> Code:
         entry = _entry(template, function)
         from cfaudit.model.code.analysis import analyse  # tree-sitter is imported only where there is code
 
-        return analyse(template.local, function.logical_id, entry.text, entry.folder, entry.export)
+        return analyse(
+            template.local_of(function.resource.span.file), function.logical_id, entry.text, entry.folder, entry.export
+        )
     except UnreadableError as error:
         return Code(function.logical_id, readable=False, reason=str(error), span=span)
 
@@ -75,7 +77,9 @@ def _inline(template: Declarations, function: Function) -> _Entry:
     if not any(isinstance(piece, str) and piece.strip() for piece in parts):
         raise UnreadableError("only deploy time knows its code")
     suffix = _suffixes(function, None)[0].replace(".mjs", ".js")
-    return _Entry(inline(template.source, value.span, parts, f"index{suffix}"), "", _export(function))
+    return _Entry(
+        inline(template.source.of(value.span.file), value.span, parts, f"index{suffix}"), "", _export(function)
+    )
 
 
 def _suffixes(function: Function, path: str | None) -> tuple[str, ...]:
@@ -103,7 +107,7 @@ def _export(function: Function) -> str | None:
 
 def _local(template: Declarations, function: Function, path: str) -> _Entry:
     """The handler in a file or folder beside the template."""
-    local, suffixes = template.local, _suffixes(function, path)
+    local, suffixes = template.local_of(function.resource.span.file), _suffixes(function, path)
     folder = path.removeprefix("file://")
     if local.has_file(folder):
         if not folder.endswith(tuple(suffixes)):
