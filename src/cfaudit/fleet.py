@@ -187,13 +187,13 @@ def _environment(config: Config, name: str | None) -> Mapping[str, str]:
 
 
 def unneeded(outcomes: Iterable[Outcome]) -> list[Waiver]:
-    """The configuration's waivers that covered nothing in a run where they could have.
+    """The configuration's waivers that covered nothing in a run where they could have, and are not spoken of yet.
 
-    One of a single resource is reported with the template that has the resource.
+    One of a single resource is spoken of with the template that has the resource.
     """
     used: set[Waiver] = set()
     standing: dict[Waiver, None] = {}
     for outcome in outcomes:
         used |= outcome.used
         standing |= dict.fromkeys(sorted(outcome.standing, key=lambda waiver: waiver.span))
-    return [waiver for waiver in standing if waiver not in used and not waiver.resources]
+    return [waiver for waiver in standing if waiver not in used]
