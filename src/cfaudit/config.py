@@ -26,7 +26,9 @@ MISTAKEN = ("cfaudit.yml", ".cfaudit.yaml", ".cfaudit.yml")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a configuration says; ``keys`` are the keys it has and where, ``path`` the file, None for none.
+    """What a configuration says; ``path`` is its file, None for none.
+
+    ``keys`` are the keys it has and those of its maps (``rules.no-mfa``), and where they stand.
 
     ``off`` and ``grades`` are rules by their present ids. ``environments`` are parameter values by environment.
     ``profile`` is a name or the path of a file.
@@ -138,8 +140,14 @@ class _Reader:
             environments=self._environments(),
             waivers=tuple(self._waivers()),
             path=str(self._path),
-            keys=self._root.keys,
+            keys={**self._root.keys, **dict(self._inner_keys())},
         )
+
+    def _inner_keys(self) -> Iterator[tuple[str, Span]]:
+        """Where each member of a map stands; a rule by its present id."""
+        for section, held in self._root.entries.items():
+            for name, span in held.keys.items() if isinstance(held, Map) else ():
+                yield f"{section}.{self._catalogue.ids.get(name, name) if section == 'rules' else name}", span
 
     def _choice(self, key: str, known: tuple[str, ...]) -> str | None:
         node = self._root.entries.get(key)

@@ -160,7 +160,7 @@ def settings_for(path: str, config: Config, options: Options) -> Settings:
         waivers = tuple(waiver for waiver in config.waivers if concerns(waiver, named))
     return Settings(
         as_of=options.as_of,
-        parameters={**_environment(config, options.environment), **options.parameters},
+        parameters={**environment_of(config, options.environment), **options.parameters},
         region=options.region,
         profile=options.profile or AUTO,
         config=config,
@@ -178,7 +178,8 @@ def _beside(path: str, config: Config) -> str:
     return Path(os.path.relpath(Path(path).resolve(), Path(config.path).resolve().parent)).as_posix()
 
 
-def _environment(config: Config, name: str | None) -> Mapping[str, str]:
+def environment_of(config: Config, name: str | None) -> Mapping[str, str]:
+    """The parameter values of an environment, none for no name. Raises ``TemplateError`` for one that there is not."""
     if name is None or name in config.environments:
         return config.environments[name] if name else {}
     known = ", ".join(sorted(config.environments)) or "none"

@@ -195,10 +195,10 @@ def _audited(
 
 @app.command()
 def schema(
-    name: Annotated[str, typer.Argument(help="report or config.")] = "report",
+    name: Annotated[str, typer.Argument(help="report, config or profile.")] = "report",
 ) -> None:
     """Print a JSON Schema."""
     path = Path(__file__).parent.parent / "schemas" / f"{name}.json"
-    if name not in ("report", "config"):
-        raise StopError(f"there is no schema {name!r}; there are report and config")
+    if name not in ("report", "config", "profile"):
+        raise StopError(f"there is no schema {name!r}; there are report, config and profile")
     sys.stdout.write(path.read_text(encoding="utf-8"))

@@ -124,8 +124,8 @@ def check(
         every_scenario=scenarios is Scenarios.ALL,
         strict=strict,
         waivers=not no_waivers,
-        select=_rules("--select", select) if select else None,
-        ignore=_rules("--ignore", ignore or ()),
+        select=rule_ids("--select", select) if select else None,
+        ignore=rule_ids("--ignore", ignore or ()),
         skip_others=skip_non_templates,
         lint=lint.value if lint else None,
     )
@@ -152,7 +152,7 @@ class _View:
         self.quiet, self.verbose = quiet, verbose
 
 
-def _rules(option: str, words: Iterable[str]) -> frozenset[str]:
+def rule_ids(option: str, words: Iterable[str]) -> frozenset[str]:
     """The ids of the rules that words name. Raises ``StopError`` for a word that names none."""
     rules, categories = fleet.rules(), [category.id for category in load_categories()]
     ids = fleet.catalogue().ids
