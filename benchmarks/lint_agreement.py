@@ -59,6 +59,7 @@ def main() -> int:
     """Arguments in, exit code out."""
     parser = argparse.ArgumentParser(description="Compare the engines of --lint.")
     parser.add_argument("--templates", type=Path, metavar="DIR", help="compare on these instead")
+    parser.add_argument("--list", action="store_true", help="also name the templates that only one engine rejects")
     parser.add_argument("--only", choices=ENGINES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
@@ -67,7 +68,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         corpora = {str(arguments.templates): arguments.templates} if arguments.templates else fetched(Path(folder))
         for title, corpus in corpora.items():
-            print("\n".join(compare(title, corpus)), flush=True)
+            print("\n".join(compare(title, corpus, named=arguments.list)), flush=True)
     return 0
 
 
@@ -134,7 +135,7 @@ def apart(engine: str, paths: list[str]) -> Engine:
 # The tables ----------------------------------------------------------------------------------------------------------
 
 
-def compare(title: str, corpus: Path) -> Iterator[str]:
+def compare(title: str, corpus: Path, *, named: bool) -> Iterator[str]:
     """A corpus in, lines of Markdown out."""
     paths, others = readable(corpus)
     fast, slow = (apart(engine, paths) for engine in (FAST, CFN_LINT))
@@ -148,6 +149,21 @@ def compare(title: str, corpus: Path) -> Iterator[str]:
     yield ""
     yield from differences(fast, slow)
     yield ""
+    if named:
+        yield from rejected(fast, slow, corpus)
+        yield from rejected(slow, fast, corpus)
+        yield ""
+
+
+def rejected(one: Engine, other: Engine, corpus: Path) -> Iterator[str]:
+    """The templates in which only the first engine finds errors, as a list."""
+    for path, said in one.said.items():
+        if said.errors and not other.said[path].errors:
+            told = ", ".join(f"{rule} in line {line}" for rule, line in sorted(said.errors, key=lambda pair: pair[1]))
+            yield f"- only {one.name}: {Path(path).relative_to(corpus)}: {told}"
+    for path, said in one.said.items():
+        if said.failure:
+            yield f"- {Path(path).relative_to(corpus)}: {said.failure}"
 
 
 def costs(*engines: Engine) -> Iterator[str]:

@@ -236,7 +236,7 @@ def test_the_configuration_names_grades_and_waives_them(own: Path) -> None:
     done = cfaudit("check", "stack.yaml", "conf/stack.yaml", "--no-waivers", "--select", ID, cwd=own)
     assert done.returncode == 1
     told = [line.split() for line in cfaudit("config", "conf/stack.yaml", cwd=own).stdout.splitlines()]
-    assert [f"rules.{ID}", "critical", "conf/cfaudit.yaml:2:1"] in told
+    assert [f"rules.{ID}", "critical", "conf/cfaudit.yaml:2:9"] in told
     assert ["rules_dirs", "rules", "conf/cfaudit.yaml:1:1"] in told
     assert cfaudit("explain", ID, cwd=own / "conf").returncode == 0
 

@@ -318,3 +318,20 @@ def test_another_grade_does_not_make_warnings_of_a_validator_gaps(tmp_path: Path
     template = linted(tmp_path, text, FAST, config="rules: {invalid-template: high}\n")
     assert [finding["verdict"] for finding in template["findings"]] == ["info"]
     assert template["rules"][0]["severity"] == "high"
+
+
+def test_yaml_that_an_engine_cannot_read_is_no_error_of_the_template() -> None:
+    for engine in ENGINES:
+        found = validate(engine, "Resources:\n\tA: 1\n", "tab.yaml", None, {})
+        assert found.problems == ()
+        assert str(found.failure).startswith(f"{engine} cannot read it: ")
+
+
+@pytest.mark.parametrize(("engine", "verdict"), [(FAST, "unknown"), (CFN_LINT, "pass")])
+def test_sam_without_errors_is_valid_only_where_its_values_are_checked(
+    tmp_path: Path, engine: str, verdict: str
+) -> None:
+    sound = SERVERLESS.partition("  Queue:")[0]
+    assert linted(tmp_path, sound, engine)["rules"][0]["verdict"] == verdict
+    too_long = sound.replace("InlineCode", "Timeout: 9000, InlineCode")
+    assert linted(tmp_path, too_long, engine)["rules"][0]["verdict"] == ("fail" if engine == CFN_LINT else "unknown")

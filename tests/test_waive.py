@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cfaudit.fleet import Options, Outcome, run, unneeded
+from cfaudit.nodes import TemplateError
 from cfaudit.report import FindingObject, TemplateObject
 from cfaudit.sources.files import inputs
 from stacks import AS_OF
@@ -197,3 +198,62 @@ def test_a_rule_that_was_not_run_leaves_its_waiver_alone(tmp_path: Path) -> None
     text = KEY.replace("  Key:\n", "  Key:  # cfaudit: ignore[public-bucket] x\n")
     only = Options(as_of=AS_OF, select=frozenset({"key-rotation-off"}))
     assert notes(audit(tmp_path, text, options=only).templates[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{rule: key-rotation-off, reason: x, until: [2027-01-01]}", "until of a waiver is one text"),
+        ("{rule: key-rotation-off, reason: x, resource: [Key]}", "resource of a waiver is one text"),
+        ("{rule: key-rotation-off, reason: x, resource: }", "resource of a waiver is one text"),
+        ("{rule: key-rotation-off, reason: x, template: ''}", "template of a waiver is one text"),
+        ("{rule: [key-rotation-off], reason: x}", "rule of a waiver is one text"),
+        ("{rule: key-rotation-off, reason: x, until: 20270331}", "'20270331' is no day"),
+        ("{rule: key-rotation-off, reason: x, until: 2027-W13-3}", "'2027-W13-3' is no day"),
+        ("{rule: key-rotation-off, reason: x, until: 2027-02-30}", "'2027-02-30' is no day"),
+    ],
+)
+def test_what_narrows_a_waiver_is_never_passed_over(tmp_path: Path, entry: str, said: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        audit(tmp_path, KEY, f"waivers: [{entry}]")
+    assert said in str(caught.value)
+    assert caught.value.excerpt.startswith("waivers: [{rule")
+    text = f"Metadata: {{cfaudit: {{ignore: [{entry}]}}}}\n" + KEY
+    template = audit(tmp_path, text).templates[0]
+    assert of_rule(template)["Key"]["verdict"] == "fail"
+    assert len(notes(template)) == 1
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ("[1]", "Metadata.cfaudit is a map"),
+        ("ignore", "Metadata.cfaudit is a map"),
+        ("{ignore: {rule: key-rotation-off, reason: x}}", "Metadata.cfaudit.ignore is a list"),
+        ("{ignore: key-rotation-off}", "Metadata.cfaudit.ignore is a list"),
+    ],
+)
+def test_metadata_of_another_shape_is_reported(tmp_path: Path, metadata: str, said: str) -> None:
+    (note,) = notes(audit(tmp_path, f"Metadata: {{cfaudit: {metadata}}}\n" + KEY).templates[0])
+    assert said in note
+
+
+def test_a_rule_that_there_is_not_is_named_in_the_configuration_too(tmp_path: Path) -> None:
+    outcome = audit(tmp_path, KEY, "waivers: [{rule: key-rotation-of, reason: x}]")
+    (note,) = notes(outcome.templates[0])
+    assert "there is not: 'key-rotation-of' (did you mean 'key-rotation-off'?)" in note
+    assert unneeded([outcome]) == []
+
+
+def test_a_resource_that_no_template_has_is_reported_with_the_run(tmp_path: Path) -> None:
+    outcome = audit(tmp_path, KEY, "waivers: [{rule: key-rotation-off, reason: x, resource: Kye}]")
+    assert [waiver.resources for waiver in unneeded([outcome])] == [("Kye",)]
+
+
+def test_a_comment_of_any_length_is_read_at_once(tmp_path: Path) -> None:
+    for tail in (" " * 200_000 + "x", " until" * 40_000, " until 1" + "." * 200_000 + "x", "# " * 100_000):
+        outcome = audit(tmp_path, KEY.replace("  Key:\n", f"  Key:  # cfaudit: ignore[key-rotation-off]{tail}\n"))
+        assert outcome.templates
+    dotted = KEY.replace("  Key:\n", "  Key:  # cfaudit: ignore[key-rotation-off] imported, until 2027-03-31 .\n")
+    waiver = of_rule(audit(tmp_path, dotted).templates[0])["Key"]["waiver"]
+    assert waiver == {"reason": "imported", "until": "2027-03-31"}

@@ -6,6 +6,7 @@ The nearest of the two upwards from a template applies; ``cfaudit.yaml`` where a
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,18 +15,21 @@ from typing import TypeAlias
 from cfaudit.facts import External
 from cfaudit.finding import Severity, Waiver
 from cfaudit.nodes import Map, Node, Scalar, Seq, Span, TemplateError
-from cfaudit.profile import AUTO, GRADES, OFF, PROFILES, is_file, load_profile
+from cfaudit.profile import AUTO, GRADES, OFF, PROFILES, beside, is_file, load_profile
 from cfaudit.rule import nearest, problem_of
 from cfaudit.waive import Catalogue, waiver_of
 
 SCREENING = ("sagemaker", "waf-fraud-control", "custom")
 FAIL_ON = (*GRADES[:-1], "never")
 NAMES = ("cfaudit.yaml", "pyproject.toml")
+MISTAKEN = ("cfaudit.yml", ".cfaudit.yaml", ".cfaudit.yml")
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a configuration says; ``keys`` are the keys it has and where, ``path`` the file, None for none.
+    """What a configuration says; ``path`` is its file, None for none.
+
+    ``keys`` are the keys it has and those of its maps (``rules.no-mfa``), and where they stand.
 
     ``off`` and ``grades`` are rules by their present ids. ``environments`` are parameter values by environment.
     ``profile`` is a name or the path of a file, ``rules_dirs`` are paths of directories of rules; ``tests``, ``junit``
@@ -52,20 +56,38 @@ class Config:
 
 
 def find_config(start: Path) -> Path | None:
-    """The nearest ``cfaudit.yaml``, or ``pyproject.toml`` with a ``[tool.cfaudit]``, from a directory upwards."""
+    """The nearest ``cfaudit.yaml``, or ``pyproject.toml`` with a ``[tool.cfaudit]``, from a directory upwards.
+
+    Raises ``TemplateError`` for a file on the way that somebody meant as one.
+    """
     for directory in (start, *start.parents):
         for name in NAMES:
             path = directory / name
             if path.is_file() and (name == NAMES[0] or _has_table(path)):
                 return path
+        for name in MISTAKEN:
+            if (directory / name).is_file():
+                shown = os.path.relpath(directory / name)
+                message = f"a configuration is called {NAMES[0]}; this file is not read"
+                raise TemplateError(Span(shown, 1, 1, 1, 1), message, "rename it")
     return None
 
 
 def _has_table(path: Path) -> bool:
+    """Whether a file has a ``[tool.cfaudit]``, or cannot be read and may: then it is for the reader to say why."""
     try:
-        return "[tool.cfaudit" in path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        raw = path.read_bytes()
+    except OSError:
         return False
+    if b"cfaudit" not in raw:
+        return False
+    import tomllib
+
+    try:
+        tool = tomllib.loads(raw.decode("utf-8-sig")).get("tool")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return re.search(rb"^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*cfaudit", raw, re.MULTILINE) is not None
+    return isinstance(tool, dict) and "cfaudit" in tool
 
 
 Catalogued: TypeAlias = Callable[[tuple[str, ...]], Catalogue]
@@ -78,20 +100,34 @@ def load_config(path: Path, text: str, catalogued: Catalogued, also: str = AUTO)
     Raises ``TemplateError`` for an unknown key, rule or component, or a value of the wrong shape, ``RuleError`` for
     a malformed profile or rule.
     """
-    from cfaudit.load import load_document
+    lines = text.splitlines()
+    try:
+        root = _root(path, text)
+        for key, span in root.keys.items():
+            if key not in _KEYS:
+                raise TemplateError(span, f"{key!r} is no key of a configuration", nearest(key, _KEYS))
+        return _Reader(path, root, lines, catalogued, also).config()
+    except TemplateError as error:
+        at = error.span.line - 1
+        excerpt = error.excerpt or (lines[at] if at < len(lines) else "")
+        raise TemplateError(error.span, str(error), error.hint, excerpt) from None
 
+
+def _root(path: Path, text: str) -> Map[Node]:
+    """The map that a configuration is; an empty file is an empty one."""
     if path.name == "pyproject.toml":
         from cfaudit.toml import table_nodes
 
         root = table_nodes(text, str(path), ("tool", "cfaudit"))
     else:
+        from cfaudit.load import load_document
+
+        if all(line.strip()[:1] in ("", "#") for line in text.splitlines()):
+            return Map({}, {}, Span(str(path), 1, 1, 1, 1))
         root = load_document(text, str(path))
     if not isinstance(root, Map):
         raise TemplateError(root.span, "a configuration is a map", f"known keys: {', '.join(_KEYS)}")
-    for key, span in root.keys.items():
-        if key not in _KEYS:
-            raise TemplateError(span, f"{key!r} is no key of a configuration", nearest(key, _KEYS))
-    return _Reader(path, root, text.splitlines(), catalogued, also).config()
+    return root
 
 
 class _Reader:
@@ -121,7 +157,7 @@ class _Reader:
             docs=self._paths("docs"),
             baseline=self._baseline(),
             path=str(self._path),
-            keys=self._root.keys,
+            keys={**self._root.keys, **dict(self._inner_keys())},
             rules_dirs=self._rules_dirs,
         )
 
@@ -132,6 +168,12 @@ class _Reader:
             if problem:
                 raise TemplateError(item.span, f"{path}: {problem}", "name it by its path from this file")
             yield path
+
+    def _inner_keys(self) -> Iterator[tuple[str, Span]]:
+        """Where each member of a map stands; a rule by its present id."""
+        for section, held in self._root.entries.items():
+            for name, span in held.keys.items() if isinstance(held, Map) else ():
+                yield f"{section}.{self._catalogue.ids.get(name, name) if section == 'rules' else name}", span
 
     def _choice(self, key: str, known: tuple[str, ...]) -> str | None:
         node = self._root.entries.get(key)
@@ -156,31 +198,46 @@ class _Reader:
     def _profile(self) -> str | None:
         node = self._root.entries.get("profile")
         if isinstance(node, Scalar) and is_file(node.text):
-            return os.path.normpath(self._path.parent / node.text)
+            path = beside(self._path, node.text)
+            if not Path(path).is_file():
+                message = f"there is no profile in {node.text!r}"
+                raise TemplateError(node.span, message, "a profile's path is relative to this file")
+            return path
+        if isinstance(node, Scalar) and node.text not in (AUTO, *PROFILES):
+            hint = f"{nearest(node.text, (AUTO, *PROFILES))}, or a path: './ours.yaml'"
+            raise TemplateError(node.span, f"there is no profile {node.text!r}", hint)
         return self._choice("profile", (AUTO, *PROFILES))
 
     def _bind(self) -> dict[str, str]:
         held = self._map("bind", "write 'component: LogicalId'")
         if held is None:
             return {}
-        chosen = {name for name in (self._profile(), self._also) if name and name != AUTO}
-        known = {word.id for name in {*chosen, "crowdfunding"} for word in load_profile(name).components}
         found = {}
+        known = self._components()
         for name, value in held.entries.items():
             if name not in known:
                 raise TemplateError(held.keys[name], f"{name!r} is no component", nearest(name, known))
             found[name] = _text(value, f"bind.{name}", "a logical id")
         return found
 
+    def _components(self) -> set[str]:
+        """The components of the profiles that may apply."""
+        chosen = {name for name in (self._profile(), self._also) if name and name != AUTO}
+        ids = self._catalogue.ids
+        return {word.id for name in {*chosen, "crowdfunding"} for word in load_profile(name, ids).components}
+
     def _external(self) -> Iterator[External]:
         for item in self._list("external", "write '- component: …' and 'reason: …'"):
             entries = item.entries if isinstance(item, Map) else {}
             kinds = [kind for kind in ("component", "type", "name") if kind in entries]
             reason = entries.get("reason")
-            if len(kinds) != 1 or len(entries) != 2 or not isinstance(reason, Scalar):
+            if len(kinds) != 1 or len(entries) != 2 or not isinstance(reason, Scalar) or not reason.text.strip():
                 message = "an external entry has one of component, type or name, and a reason"
                 raise TemplateError(item.span, message, "say who owns it: 'reason: owned by the risk team'")
             value = _text(entries[kinds[0]], kinds[0], "one value")
+            if kinds[0] == "component" and value not in self._components():
+                hint = nearest(value, self._components())
+                raise TemplateError(entries[kinds[0]].span, f"{value!r} is no component", hint)
             yield External(kinds[0], value, reason.text, item.span, self._line(item.span))
 
     def _screening(self) -> External | None:
@@ -213,7 +270,7 @@ class _Reader:
         if node is None:
             return None
         try:
-            value = float(node.text) if isinstance(node, Scalar) else -1.0
+            value = float(node.text) if isinstance(node, Scalar) and node.kind in ("int", "float") else -1.0
         except ValueError:
             value = -1.0
         if not 0 <= value <= 100:
@@ -277,7 +334,7 @@ _KEYS = (
 
 
 def _text(value: Node, name: str, what: str) -> str:
-    if not isinstance(value, Scalar):
+    if not isinstance(value, Scalar) or value.kind == "null":
         raise TemplateError(value.span, f"{name} is {what}", f"write {what}")
     return value.text
 

@@ -154,7 +154,7 @@ def audit_input(entry: Input, options: Options) -> Outcome:
     config = config_of(entry.path, options.profile, options.rules_dirs)
     settings = replace(settings_for(entry.path, config, options, source.parts), local=local)
     try:
-        audited = audits(source, settings, _selected(_directories(config, options), options.select, options.ignore))
+        audited = audits(source, settings, _selected(directories(config, options), options.select, options.ignore))
     except TemplateError as error:
         return _unusable(entry, name, error, options)
     return _judged(entry, source, audited, options)
@@ -254,16 +254,16 @@ def catalogue(directories: tuple[str, ...] = ()) -> Catalogue:
 
 def rulebook_of(config: Config, options: Options) -> Rulebook:
     """The rules that a template is held against: the built-in ones, the options' and its configuration's."""
-    return rulebook(_directories(config, options))
+    return rulebook(directories(config, options))
 
 
 def rulebooks(entries: Iterable[Input], options: Options) -> list[Rulebook]:
     """Every rulebook that applies to one of the inputs."""
-    found = {_directories(config_of(entry.path, options.profile, options.rules_dirs), options) for entry in entries}
-    return [rulebook(directories) for directories in sorted(found or {options.rules_dirs})]
+    found = {directories(config_of(entry.path, options.profile, options.rules_dirs), options) for entry in entries}
+    return [rulebook(named) for named in sorted(found or {options.rules_dirs})]
 
 
-def _directories(config: Config, options: Options) -> tuple[str, ...]:
+def directories(config: Config, options: Options) -> tuple[str, ...]:
     return (*options.rules_dirs, *config.rules_dirs)
 
 
@@ -311,7 +311,7 @@ def settings_for(path: str, config: Config, options: Options, parts: Iterable[So
             waivers += tuple(waiver._replace(file=part.path) for waiver in inside if waiver not in waivers)
     return Settings(
         as_of=options.as_of,
-        parameters={**_environment(config, options.environment), **options.parameters},
+        parameters={**environment_of(config, options.environment), **options.parameters},
         region=options.region,
         profile=options.profile or AUTO,
         config=config,
@@ -331,7 +331,8 @@ def _beside(path: str, config: Config) -> str:
     return Path(os.path.relpath(Path(path).resolve(), Path(config.path).resolve().parent)).as_posix()
 
 
-def _environment(config: Config, name: str | None) -> Mapping[str, str]:
+def environment_of(config: Config, name: str | None) -> Mapping[str, str]:
+    """The parameter values of an environment, none for no name. Raises ``TemplateError`` for one that there is not."""
     if name is None or name in config.environments:
         return config.environments[name] if name else {}
     known = ", ".join(sorted(config.environments)) or "none"
@@ -340,13 +341,13 @@ def _environment(config: Config, name: str | None) -> Mapping[str, str]:
 
 
 def unneeded(outcomes: Iterable[Outcome]) -> list[Waiver]:
-    """The configuration's waivers that covered nothing in a run where they could have.
+    """The configuration's waivers that covered nothing in a run where they could have, and are not spoken of yet.
 
-    One of a single resource is reported with the template that has the resource.
+    One of a single resource is spoken of with the template that has the resource.
     """
     used: set[Waiver] = set()
     standing: dict[Waiver, None] = {}
     for outcome in outcomes:
         used |= outcome.used
         standing |= dict.fromkeys(sorted(outcome.standing, key=lambda waiver: waiver.span))
-    return [waiver for waiver in standing if waiver not in used and not waiver.resources]
+    return [waiver for waiver in standing if waiver not in used]

@@ -301,7 +301,7 @@ class _YamlReader:
             self._alias(event)
         elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
             raise TemplateError(
-                self._span(event), "a second document starts here", "a template is one document; remove the '---'"
+                self._span(event), "a second document starts here", "only one document is read; remove the '---'"
             )
 
     def _span(self, event: yaml.Event) -> Span:
@@ -447,7 +447,7 @@ def _map(entries: Mapping[str, Node], keys: Mapping[str, Span], span: Span) -> N
 
 def _repeated(key: str, first: Span, span: Span) -> TemplateError:
     message = f"the key {key!r} stands here more than once (first on line {first.line})"
-    return FinalError(span, message, "keep one of them: CloudFormation would silently take the last")
+    return FinalError(span, message, "keep one of them: a reader would silently take the last")
 
 
 def _too_deep(span: Span) -> TemplateError:

@@ -14,7 +14,7 @@ from cfaudit.evaluate import Case, Check, evaluate
 from cfaudit.facts import Facts
 from cfaudit.finding import Finding, Result, Severity, Waiver
 from cfaudit.integrity import diagnose
-from cfaudit.inventory import Match, match
+from cfaudit.inventory import Match, match, may_be_bound
 from cfaudit.load import load
 from cfaudit.model.template import Template, build
 from cfaudit.nodes import Diagnostic, Map, Scalar, Seq, Source, TemplateError, as_text
@@ -57,7 +57,7 @@ class Settings:
 class Audit(NamedTuple):
     """One template, evaluated: everything that scoring and reporting need.
 
-    ``cases`` holds one entry per scenario, ``used`` the configuration's waivers that covered something. ``validity`` is
+    ``cases`` holds one entry per scenario, ``used`` the configuration's waivers that are done with. ``validity`` is
     what a validator says of the template, None where none was asked.
     """
 
@@ -132,18 +132,18 @@ def _audit(
 ) -> Audit:
     local = settings.local or beside(source.path)
     templates = [build(resolve(source, branch), local) for branch in branches]
-    profile, reason, matched = _profile(templates, settings)
+    known = tuple(rules or load_rules(CHECKS))
+    profile, reason, matched = _profile(templates, settings, _catalogue(settings, known))
     cases = tuple(
         (template, _facts(profile, matches, settings, validity))
         for template, matches in zip(templates, matched, strict=True)
     )
-    known = tuple(rules or load_rules(CHECKS))
     grades = {**profile.grades, **settings.config.grades}
     results = _regraded(evaluate(cases, _asked(known, profile, settings, grades), settings.checks), grades)
     waived = _waived(results, templates[0].source, templates, settings, known)
     read = templates[0].source
     said = (*read.diagnostics, *notes, *diagnose(read), *_broken(templates[0], validity), *_left_out(settings.config))
-    said += waived.diagnostics
+    said += (*_misbound(templates, profile, settings.config), *waived.diagnostics)
     return Audit(source, profile, reason, settings, cases, waived.results, said, waived.used, validity)
 
 
@@ -178,8 +178,11 @@ def _waived(
 ) -> Waived:
     if settings.waivers is None:
         return Waived(results, (), frozenset())
-    catalogue = settings.catalogue or Catalogue.of((rule.id, rule.aliases) for rule in known)
-    return waive(results, source, templates, settings.waivers, catalogue, settings.as_of)
+    return waive(results, source, templates, settings.waivers, _catalogue(settings, known), settings.as_of)
+
+
+def _catalogue(settings: Settings, known: Iterable[Rule]) -> Catalogue:
+    return settings.catalogue or Catalogue.of((rule.id, rule.aliases) for rule in known)
 
 
 def _left_out(config: Config) -> Iterator[Diagnostic]:
@@ -187,6 +190,17 @@ def _left_out(config: Config) -> Iterator[Diagnostic]:
     if config.off:
         named = ", ".join(sorted(config.off))
         yield Diagnostic("info", f"off by configuration, not judged: {named}", config.keys["rules"])
+
+
+def _misbound(templates: Sequence[Template], profile: Profile, config: Config) -> Iterator[Diagnostic]:
+    """A word about resources that the configuration calls a component and that have another type."""
+    for component in profile.components:
+        logical_id = config.bind.get(component.id, "")
+        found = next((held.resources[logical_id] for held in templates if logical_id in held.resources), None)
+        if found is not None and not may_be_bound(templates[0], component, found.logical_id):
+            types = " or ".join(component.types)
+            message = f"bind: {found.logical_id} is no {component.id}, it is a {found.type}"
+            yield Diagnostic("warning", message, config.keys["bind"], f"bind it to a resource of type {types}")
 
 
 def _broken(template: Template, validity: Validity | None) -> Iterator[Diagnostic]:
@@ -214,11 +228,13 @@ def _facts(
     )
 
 
-def _profile(templates: list[Template], settings: Settings) -> tuple[Profile, str, list[Mapping[str, Match | None]]]:
+def _profile(
+    templates: list[Template], settings: Settings, catalogue: Catalogue
+) -> tuple[Profile, str, list[Mapping[str, Match | None]]]:
     """The profile that applies, why, and its components' matches per scenario."""
     chosen = settings.config.profile or AUTO if settings.profile == AUTO else settings.profile
     by = "chosen with --profile" if settings.profile != AUTO else f"chosen in {settings.config.path}"
-    overlay = load_profile(chosen) if chosen != AUTO else None
+    overlay = load_profile(chosen, catalogue.ids) if chosen != AUTO else None
     if overlay is not None and overlay.extends != AUTO:
         return overlay, by, _matched(templates, overlay, settings)
     base, reason, matched = _recognised(templates, settings)

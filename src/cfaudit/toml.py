@@ -57,6 +57,10 @@ class _Places:
                 return Seq(tuple(self.node(held, path, span) for held in value), span)
             case bool():
                 return Scalar("true" if value else "false", span, "bool")
+            case int():
+                return Scalar(str(value), span, "int")
+            case float():
+                return Scalar(str(value), span, "float")
             case _:
                 return Scalar(str(value), span)
 

@@ -107,15 +107,14 @@ def _fast(text: str, path: str, region: str | None, parameters: Mapping[str, str
         for found in report.diagnostics
         if found.severity in levels
     )
+    name = f"{FAST} {library.version()}"
+    if report.status is library.ReportStatus.ERROR:
+        return Validity(name, (), f"{FAST} cannot read it: {'; '.join(_first_line(each.message) for each in problems)}")
     failure = None
-    if report.status is library.ReportStatus.ANALYSIS_INCOMPLETE or (
-        report.status is library.ReportStatus.ERROR and not problems
-    ):
-        spent = "; ".join(
-            each.description for each in report.metadata.budget_exhaustions or () if each.analysis_incomplete
-        )
-        failure = f"{FAST} did not finish: {spent or report.status.name.lower()}"
-    return Validity(f"{FAST} {library.version()}", problems, failure)
+    if report.status is library.ReportStatus.ANALYSIS_INCOMPLETE:
+        spent = (each.description for each in report.metadata.budget_exhaustions or () if each.analysis_incomplete)
+        failure = f"{FAST} did not finish: {'; '.join(spent)}"
+    return Validity(name, problems, failure)
 
 
 @cache
@@ -133,6 +132,8 @@ def _cfn_lint(text: str, path: str, region: str | None, parameters: Mapping[str,
     name = f"{CFN_LINT} {cfnlint.version.__version__}"
     problems, failure = [], None
     for found in _matches(text, region, parameters):
+        if found.rule.id == _UNREADABLE:
+            return Validity(name, (), f"{CFN_LINT} cannot read it: {_first_line(found.message)}")
         if found.rule.id == _BROKEN_RULE:
             failure = f"{CFN_LINT} broke: {_first_line(found.message)}"
         elif found.rule.severity in levels:
@@ -142,8 +143,8 @@ def _cfn_lint(text: str, path: str, region: str | None, parameters: Mapping[str,
     return Validity(name, tuple(problems), failure)
 
 
-_BROKEN_RULE = "E0002"
-"""An exception in one of cfn-lint's own rules, no error of the template.
+_UNREADABLE, _BROKEN_RULE = "E0000", "E0002"
+"""No YAML or JSON that cfn-lint reads, and an exception in one of its own rules: no error of a template that is read.
 https://github.com/aws-cloudformation/cfn-lint/blob/main/docs/rules.md"""
 
 

@@ -42,7 +42,10 @@ class Catalogue(NamedTuple):
 
 
 class Waived(NamedTuple):
-    """Results under the waivers, what is to say of these, and those of the configuration that covered something."""
+    """Results under the waivers, what is to say of these, and those of the configuration that are done with.
+
+    ``used`` covered something, or are spoken of in ``diagnostics``.
+    """
 
     results: tuple[Result, ...]
     diagnostics: tuple[Diagnostic, ...]
@@ -72,10 +75,12 @@ def waive(
     for waiver in own:
         notes += judge.notes(waiver, evaluated)
     declared = {name for template in templates for name in template.resources}
+    done = judge.used.intersection(configured)
     for waiver in configured:
-        if declared.intersection(waiver.resources) or judge.stopped(waiver):
+        if declared.intersection(waiver.resources) or judge.stopped(waiver) or judge.unknown(waiver):
             notes += judge.notes(waiver, evaluated)
-    return Waived(waived, tuple(notes), frozenset(waiver for waiver in configured if waiver in judge.used))
+            done.add(waiver)
+    return Waived(waived, tuple(notes), frozenset(done))
 
 
 class _Judge:
@@ -93,6 +98,10 @@ class _Judge:
         """Whether a waiver's last day is over."""
         return waiver.until is not None and waiver.until < self._as_of
 
+    def unknown(self, waiver: Waiver) -> list[str]:
+        """The rules that a waiver names and that there are not."""
+        return [rule for rule in waiver.rules if rule not in self._catalogue.ids]
+
     def covered(self, rule: str, finding: Finding) -> Finding:
         """The finding, waived if a waiver covers it and it fails; one that is unknown needs its waiver later."""
         if finding.outcome in (Outcome.FAIL, Outcome.UNKNOWN):
@@ -105,7 +114,7 @@ class _Judge:
 
     def notes(self, waiver: Waiver, evaluated: set[str]) -> list[Diagnostic]:
         """What is wrong with a waiver."""
-        unknown = [rule for rule in waiver.rules if rule not in self._catalogue.ids]
+        unknown = self.unknown(waiver)
         found = [
             Diagnostic(
                 "warning", f"a waiver names a rule that there is not: {rule!r}", waiver.span, self._catalogue.near(rule)
@@ -150,13 +159,16 @@ def waiver_of(fields: Fields, more: tuple[str, ...] = ()) -> Waiver:
     for key, span in fields.keys.items():
         if key not in known:
             raise TemplateError(span, f"{key!r} is no key of a waiver", nearest(key, known))
-    texts = {key: value.text for key, value in fields.entries.items() if isinstance(value, Scalar)}
+    texts = {key: value.text.strip() for key, value in fields.entries.items() if isinstance(value, Scalar)}
+    for key in fields.keys:
+        if not texts.get(key):
+            raise TemplateError(fields.keys[key], f"{key} of a waiver is one text", "write one, or leave the key out")
     for key in ("rule", "reason"):
-        if not texts.get(key, "").strip():
+        if key not in texts:
             raise TemplateError(fields.span, f"a waiver needs a {key}", "write 'rule: …' and 'reason: …'")
     until = _day(texts["until"], fields.entries["until"].span) if "until" in texts else None
     return Waiver(
-        (texts["rule"].strip(),),
+        (texts["rule"],),
         " ".join(texts["reason"].split()),
         until,
         fields.span,
@@ -165,9 +177,14 @@ def waiver_of(fields: Fields, more: tuple[str, ...] = ()) -> Waiver:
     )
 
 
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
 def _day(text: str, span: Span) -> date:
     try:
-        return date.fromisoformat(text.strip())
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+        raise ValueError
     except ValueError:
         raise TemplateError(span, f"{text!r} is no day", "write 'until: 2027-03-31'") from None
 
@@ -186,6 +203,8 @@ def in_template(source: Source, templates: Sequence[Template]) -> tuple[list[Wai
         value = resource.attribute("Metadata.cfaudit")
         if isinstance(value, Map):
             _of_metadata(value, (resource.logical_id,), None, found, notes)
+        elif isinstance(value, (Scalar, Seq)):
+            notes.append(Diagnostic("warning", f"Metadata.cfaudit is a map of {', '.join(KEYS)}", value.span))
     files = {part.path: part for part in (source, *source.parts) if part.format == "yaml"}
     for part in files.values():
         _of_comments(source, part, held, found, notes)
@@ -199,6 +218,9 @@ def _of_metadata(
         if key not in KEYS:
             notes.append(Diagnostic("warning", f"{key!r} is no key of Metadata.cfaudit", span, nearest(key, KEYS)))
     listed = metadata.entries.get("ignore")
+    if isinstance(listed, (Map, Scalar)):
+        how = "write '- {rule: …, reason: …, until: …}'"
+        notes.append(Diagnostic("warning", "Metadata.cfaudit.ignore is a list of waivers", listed.span, how))
     for entry in listed.items if isinstance(listed, Seq) else ():
         if not isinstance(entry, Map):
             message = "a waiver is a map of rule, reason and until"
@@ -213,7 +235,7 @@ def _of_metadata(
 
 
 _COMMENT = re.compile(r"(?:^|\s)(#\s*cfaudit:\s*(\w*)\s*(?:\[([^\]]*)\])?(.*))$")
-_UNTIL = re.compile(r"\s*(.*?)[\s,;:]*\buntil\s+(\d[\w.-]*)[\s.]*$")
+_UNTIL = re.compile(r"\buntil\s+(\d[\w.-]*)$")
 _HOW = "write '# cfaudit: ignore[rule] reason until 2027-03-31'"
 
 
@@ -254,11 +276,12 @@ def _of_comment(comment: re.Match[str], span: Span) -> Waiver:
     rules = tuple(name.strip() for name in (listed or "").split(",") if name.strip())
     if word != "ignore" or not rules:
         raise TemplateError(span, "this comment is no waiver that can be read", _HOW)
-    dated = _UNTIL.match(rest)
-    reason = (dated[1] if dated else rest).strip()
+    said = rest.strip().rstrip(".").rstrip()
+    dated = _UNTIL.search(said)
+    reason = said[: dated.start()].rstrip(" \t,;:") if dated else rest.strip()
     if not reason:
         raise TemplateError(span, f"the waiver of {', '.join(rules)} gives no reason", _HOW)
-    return Waiver(rules, reason, _day(dated[2], span) if dated else None, span)
+    return Waiver(rules, reason, _day(dated[1], span) if dated else None, span)
 
 
 def _next_line(lines: Sequence[str], number: int) -> int:

@@ -9,7 +9,7 @@ from cfaudit.finding import Evidence, Finding, Outcome, Severity
 from cfaudit.model.template import Template
 from cfaudit.nodes import Map, Node, Scalar, Seq, Span
 from cfaudit.resolve import rewriting
-from cfaudit.validity import Problem, Validity
+from cfaudit.validity import CFN_LINT, FAST, Problem, Validity
 
 
 def valid_template(template: Template, facts: Facts) -> Iterator[Finding]:
@@ -17,7 +17,8 @@ def valid_template(template: Template, facts: Facts) -> Iterator[Finding]:
 
     Asked only with `--lint`: AWS's cloudformation-validate, or cfn-lint. Each error is a failing finding at its line;
     a warning is information and costs nothing. An error that the template's own `Metadata.cfn-lint` ignores is shown
-    and fails nothing, but the template is not called valid either. What a macro makes of the template is unknown.
+    and fails nothing, but the template is not called valid either. What a macro makes of the template is unknown, and
+    so is SAM without errors by cloudformation-validate, which translates it but checks none of its values.
     """
     if facts.validity is None:
         return
@@ -45,6 +46,11 @@ def _doubt(template: Template, said: Validity, ignored: int) -> str | None:
     if ignored:
         count = "one error" if ignored == 1 else f"{ignored} errors"
         return f"{said.engine} finds {count}, which Metadata.cfn-lint of the template tells it to ignore"
+    unseen = next(
+        (held.type for held in template.resources.values() if held.type.startswith("AWS::Serverless::")), None
+    )
+    if unseen and said.engine.startswith(FAST):
+        return f"{said.engine} finds no error, but it does not check the values in {unseen}; '--lint {CFN_LINT}' does"
     return None
 
 

@@ -215,10 +215,10 @@ def _audited(
 
 @app.command()
 def schema(
-    name: Annotated[str, typer.Argument(help="report, config, baseline or diff.")] = "report",
+    name: Annotated[str, typer.Argument(help="report, config, profile, baseline or diff.")] = "report",
 ) -> None:
     """Print a JSON Schema."""
     path = Path(__file__).parent.parent / "schemas" / f"{name}.json"
-    if name not in ("report", "config", "baseline", "diff"):
-        raise StopError(f"there is no schema {name!r}; there are report, config, baseline and diff")
+    if name not in ("report", "config", "profile", "baseline", "diff"):
+        raise StopError(f"there is no schema {name!r}; there are report, config, profile, baseline and diff")
     sys.stdout.write(path.read_text(encoding="utf-8"))

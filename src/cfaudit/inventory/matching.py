@@ -7,6 +7,7 @@ function that runs as it, a log group by the function that writes to it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
@@ -59,6 +60,7 @@ def components_of(rows: Mapping[str, Plain]) -> tuple[Component, ...]:
 
 _FIELDS = tuple(name for name in Component._fields if name != "id")
 _NEEDED = ("title", "severity", "requirement")
+_TYPE = re.compile("(?!$)([A-Za-z0-9]+(::[A-Za-z0-9]+)+)?(#[a-z-]+)?")
 
 
 def _component(name: str, fields: Plain) -> Component:
@@ -78,12 +80,17 @@ def _component(name: str, fields: Plain) -> Component:
         raise fail(f"has no severity {severity!r}; {nearest(severity, [member.value for member in Severity])}")
     structure = fields.get("structure")
     way = next(iter(structure.items())) if isinstance(structure, dict) and len(structure) == 1 else None
+    types = _words(fields.get("types"))
+    if not all(_TYPE.fullmatch(name) for name in types):
+        raise fail(f"has no types but {', '.join(types)}; write AWS::DynamoDB::Table, or a list")
+    if not isinstance(fields.get("generic", False), bool):
+        raise fail("is 'generic: true' or not")
     if structure and (way is None or way[0] not in STRUCTURES):
         raise fail(f"has a structure that is not known; one of {', '.join(STRUCTURES)} and a component")
     return Component(
         id=name,
         title=str(fields["title"]),
-        types=_words(fields.get("types")),
+        types=types,
         severity=Severity(severity),
         requirement=" ".join(str(fields["requirement"]).split()),
         words=tuple(word.lower() for word in _words(fields.get("words"))),
@@ -97,6 +104,13 @@ def _component(name: str, fields: Plain) -> Component:
 def _words(value: Plain) -> tuple[str, ...]:
     members = value if isinstance(value, list) else [value] if value else []
     return tuple(str(item) for item in members)
+
+
+def may_be_bound(template: Template, component: Component, logical_id: str) -> bool:
+    """Whether a resource of the template can be a component at the configuration's word: it has one of its types."""
+    resource = template.resources.get(logical_id)
+    types = {name.partition("#")[0] for name in component.types}
+    return resource is not None and (resource.type in types or "" in types or not types)
 
 
 def match(template: Template, components: tuple[Component, ...], bind: Mapping[str, str]) -> Matches:
@@ -122,7 +136,7 @@ class _Matching:
         """The configuration's word, before all evidence."""
         for component in self.components:
             logical_id = bind.get(component.id, "")
-            if logical_id in self.template.resources:
+            if may_be_bound(self.template, component, logical_id):
                 self._claim(component, Facet(logical_id), "bind", domain=True)
 
     def run(self) -> None:
