@@ -195,17 +195,17 @@ def _accessed(
         return about(Outcome.UNKNOWN, f"{start}; what its role allows is not in this template", role)
     line = _right(template, principal, resource, services)
     if line:
-        return about(Outcome.PASS, f"{start}, and {principal.logical_id} may use it", line)
-    role = Evidence(principal.resource.span, f"{principal.logical_id} allows nothing on {target}")
+        return about(Outcome.PASS, f"{start}, and {function.role} may use it", line)
+    role = Evidence(principal.resource.span, f"{function.role} allows nothing on {target}")
     if principal.opaque:
         hidden = Evidence(principal.opaque[0].span, "not shown here")
-        return about(Outcome.UNKNOWN, f"{start}; a policy of {principal.logical_id} is not shown here", hidden)
+        return about(Outcome.UNKNOWN, f"{start}; a policy of {function.role} is not shown here", hidden)
     handing = _handing(principal)
     if handing:
-        message = f"{start}, and {principal.logical_id} may not use it, but may {handing.text} and so hand the name on"
+        message = f"{start}, and {function.role} may not use it, but may {handing.text} and so hand the name on"
         return about(Outcome.UNKNOWN, message, Evidence(handing.span, f"may {handing.text}"))
     outcome, doubt = missing_right(template, facts)
-    return about(outcome, f"{start}, but {principal.logical_id} allows no action on it{doubt}", role)
+    return about(outcome, f"{start}, but {function.role} allows no action on it{doubt}", role)
 
 
 def _right(template: Template, principal: Principal, resource: Resource, services: tuple[str, ...]) -> Evidence | None:

@@ -167,12 +167,12 @@ def _of_workflow(workflow: Workflow) -> _Use:
 def _others(template: Template, principal: Principal) -> str:
     """What else may act with the role, empty when nothing does."""
     name = principal.logical_id
+    if principal.resource.type in _RUNNING:
+        return ""
     for edge in template.edges_to.get(name, ()):
         resource: Resource = template.resources[edge.source]
         if resource.type not in (*_RUNNING, *_NO_USE):
             return f"{resource.logical_id} names {name} too"
-    if principal.resource.type in _RUNNING:
-        return ""
     for entry in trust(principal.resource):
         if not isinstance(entry, Statement) or (entry.effect == "Allow" and not _is_trusted(entry)):
             return f"others may assume {name}"

@@ -437,7 +437,7 @@ def _readiness(sheet: _Sheet, readiness: ReadinessObject) -> None:
     deploys = ": ".join([readiness["deploys"], *general])
     sheet.put((deploys, decided), indent=2, label=("Deploys",), column=20)
     grave = [f"{reason['rule']}" for reason in readiness["reasons"] if reason["rule"] is not None]
-    why = f": {', '.join(grave)}" if grave and not ready else ""
+    why = ": no critical or high gap is open" if ready else f": {', '.join(grave)}" if grave else ""
     sheet.put(
         ("yes" if ready else "no", "green" if ready else "red"),
         why,
