@@ -136,3 +136,14 @@ def test_the_extras_are_declared() -> None:
 )
 def test_lint_alone_means_the_first_engine(words: list[str], meant: list[str]) -> None:
     assert arguments(words) == meant
+
+
+def test_a_template_that_names_what_it_does_not_declare_does_not_deploy(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text(GOOD + "Outputs: {Table: {Value: !Ref Orders}}\n", encoding="utf-8")
+    done = cfaudit("check", "broken.yaml", "-f", "json", cwd=tmp_path)
+    readiness = json.loads(done.stdout)["templates"][0]["scorecard"]["readiness"]
+    assert readiness["deploys"] == "no"
+    assert (
+        readiness["reasons"][-1]["text"]
+        == "Ref names 'Orders', but the template declares no such resource or parameter"
+    )

@@ -50,7 +50,8 @@ class Settings:
 class Audit(NamedTuple):
     """One template, evaluated: everything that scoring and reporting need.
 
-    ``cases`` holds one entry per scenario, ``used`` the configuration's waivers that covered something.
+    ``cases`` holds one entry per scenario, ``used`` the configuration's waivers that covered something; ``refused`` is
+    the first reason for which CloudFormation takes no such template, empty where none is seen.
     """
 
     source: Source
@@ -61,6 +62,7 @@ class Audit(NamedTuple):
     results: tuple[Result, ...]
     diagnostics: tuple[Diagnostic, ...]
     used: frozenset[Waiver] = frozenset()
+    refused: str = ""
 
     @property
     def template(self) -> Template:
@@ -109,8 +111,10 @@ def _audit(
     results = _regraded(evaluate(cases, _asked(known, profile, settings, grades), CHECKS), grades)
     waived = _waived(results, templates[0].source, templates, settings, known)
     read = templates[0].source
-    said = (*read.diagnostics, *notes, *diagnose(read), *_left_out(settings.config), *waived.diagnostics)
-    return Audit(source, profile, reason, settings, cases, waived.results, said, waived.used)
+    integrity = diagnose(read)
+    said = (*read.diagnostics, *notes, *integrity, *_left_out(settings.config), *waived.diagnostics)
+    refused = next((diagnostic.message for diagnostic in integrity if diagnostic.level == "warning"), "")
+    return Audit(source, profile, reason, settings, cases, waived.results, said, waived.used, refused)
 
 
 def _asked(

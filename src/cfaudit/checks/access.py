@@ -133,17 +133,31 @@ def variable_access(template: Template, facts: Facts, *, services: Mapping[str, 
     action of the listed services that reaches the resource or something in it is enough, as is the resource's own
     policy; an action that cannot name resources, such as `states:SendTaskSuccess`, is none on it. Other kinds need no
     IAM permission to be used (user pools, domain names, API URLs) and are not judged, nor are log groups, addresses of
-    buckets, the function's own name, and functions that serve deployments only. It is unknown when the role or one of
+    buckets, the function's own name, and functions that serve deployments only. What SAM's Globals tell every function
+    need not be meant for each: it fails when none of them may use it. It is unknown when the role or one of
     its policies is not shown here, and when the role may pass roles, assume another, or make a rule, schedule or
     subscription, for then the function may hand the name on.
     """
+    own: list[Finding] = []
+    shared: dict[Span, list[Finding]] = {}
     for function in template.functions.values():
         if function.logical_id in template.custom_resource_functions:
             continue
         for variable in function.variables:
             resource = _meant(template, function, variable, services)
             if resource:
-                yield _accessed(template, facts, function, variable, resource, services[resource.type])
+                found = _accessed(template, facts, function, variable, resource, services[resource.type])
+                (shared.setdefault(variable.span, []) if _is_shared(function, variable) else own).append(found)
+    yield from own
+    for findings in shared.values():
+        useful = [finding for finding in findings if finding.outcome is not Outcome.FAIL]
+        yield from useful or findings
+
+
+def _is_shared(function: Function, variable: Variable) -> bool:
+    """Whether SAM's Globals give a function the variable, as they give it to all."""
+    written = function.resource.at("Environment.Variables")
+    return not (isinstance(written, Map) and variable.name in written.entries)
 
 
 def _meant(

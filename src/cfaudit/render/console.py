@@ -446,7 +446,8 @@ def _readiness(sheet: _Sheet, readiness: ReadinessObject) -> None:
         column=20,
     )
     if readiness["works"]:
-        sheet.put("although the stack deploys:", indent=2, label=("Will not work",), column=20)
+        when = "even when the stack deploys:" if readiness["deploys"] == "no" else "although the stack deploys:"
+        sheet.put(when, indent=2, label=("Will not work",), column=20)
         _sentences(sheet, readiness["works"])
     if readiness["manual_steps"]:
         sheet.put("what CloudFormation cannot do:", indent=2, label=("By hand",), column=20)
