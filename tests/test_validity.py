@@ -335,3 +335,14 @@ def test_sam_without_errors_is_valid_only_where_its_values_are_checked(
     assert linted(tmp_path, sound, engine)["rules"][0]["verdict"] == verdict
     too_long = sound.replace("InlineCode", "Timeout: 9000, InlineCode")
     assert linted(tmp_path, too_long, engine)["rules"][0]["verdict"] == ("fail" if engine == CFN_LINT else "unknown")
+
+
+def test_a_template_that_names_what_it_does_not_declare_does_not_deploy(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text(GOOD + "Outputs: {Table: {Value: !Ref Orders}}\n", encoding="utf-8")
+    done = cfaudit("check", "broken.yaml", "-f", "json", cwd=tmp_path)
+    readiness = json.loads(done.stdout)["templates"][0]["scorecard"]["readiness"]
+    assert readiness["deploys"] == "no"
+    assert (
+        readiness["reasons"][-1]["text"]
+        == "Ref names 'Orders', but the template declares no such resource or parameter"
+    )

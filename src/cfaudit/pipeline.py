@@ -58,7 +58,8 @@ class Audit(NamedTuple):
     """One template, evaluated: everything that scoring and reporting need.
 
     ``cases`` holds one entry per scenario, ``used`` the configuration's waivers that are done with. ``validity`` is
-    what a validator says of the template, None where none was asked.
+    what a validator says of the template, None where none was asked; ``refused`` is the first reason for which
+    CloudFormation takes no such template, empty where none is seen.
     """
 
     source: Source
@@ -70,6 +71,7 @@ class Audit(NamedTuple):
     diagnostics: tuple[Diagnostic, ...]
     used: frozenset[Waiver] = frozenset()
     validity: Validity | None = None
+    refused: str = ""
 
     @property
     def template(self) -> Template:
@@ -142,9 +144,11 @@ def _audit(
     results = _regraded(evaluate(cases, _asked(known, profile, settings, grades), settings.checks), grades)
     waived = _waived(results, templates[0].source, templates, settings, known)
     read = templates[0].source
-    said = (*read.diagnostics, *notes, *diagnose(read), *_broken(templates[0], validity), *_left_out(settings.config))
+    integrity = diagnose(read)
+    said = (*read.diagnostics, *notes, *integrity, *_broken(templates[0], validity), *_left_out(settings.config))
     said += (*_misbound(templates, profile, settings.config), *waived.diagnostics)
-    return Audit(source, profile, reason, settings, cases, waived.results, said, waived.used, validity)
+    refused = next((diagnostic.message for diagnostic in integrity if diagnostic.level == "warning"), "")
+    return Audit(source, profile, reason, settings, cases, waived.results, said, waived.used, validity, refused)
 
 
 def _asked(

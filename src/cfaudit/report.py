@@ -624,7 +624,8 @@ def _readiness(card: Scorecard) -> ReadinessObject:
     grave = [result for result in failing if _gravest(result).rank <= Severity.HIGH.rank]
     grave.sort(key=lambda result: (_gravest(result).rank, result.rule.id))
     reasons = [SentenceObject(rule=result.rule.id, text=_first_message(result)) for result in grave]
-    deploys, doubt = ("no", "") if blocked else _deploys(card)
+    refused = card.audit.refused
+    deploys, doubt = ("no", refused) if refused else ("no", "") if blocked else _deploys(card)
     reasons += [SentenceObject(rule=None, text=doubt)] if doubt else []
     return ReadinessObject(
         deploys=deploys,

@@ -133,17 +133,31 @@ def variable_access(template: Template, facts: Facts, *, services: Mapping[str, 
     action of the listed services that reaches the resource or something in it is enough, as is the resource's own
     policy; an action that cannot name resources, such as `states:SendTaskSuccess`, is none on it. Other kinds need no
     IAM permission to be used (user pools, domain names, API URLs) and are not judged, nor are log groups, addresses of
-    buckets, the function's own name, and functions that serve deployments only. It is unknown when the role or one of
+    buckets, the function's own name, and functions that serve deployments only. What SAM's Globals tell every function
+    need not be meant for each: it fails when none of them may use it. It is unknown when the role or one of
     its policies is not shown here, and when the role may pass roles, assume another, or make a rule, schedule or
     subscription, for then the function may hand the name on.
     """
+    own: list[Finding] = []
+    shared: dict[Span, list[Finding]] = {}
     for function in template.functions.values():
         if function.logical_id in template.custom_resource_functions:
             continue
         for variable in function.variables:
             resource = _meant(template, function, variable, services)
             if resource:
-                yield _accessed(template, facts, function, variable, resource, services[resource.type])
+                found = _accessed(template, facts, function, variable, resource, services[resource.type])
+                (shared.setdefault(variable.span, []) if _is_shared(function, variable) else own).append(found)
+    yield from own
+    for findings in shared.values():
+        useful = [finding for finding in findings if finding.outcome is not Outcome.FAIL]
+        yield from useful or findings
+
+
+def _is_shared(function: Function, variable: Variable) -> bool:
+    """Whether SAM's Globals give a function the variable, as they give it to all."""
+    written = function.resource.at("Environment.Variables")
+    return not (isinstance(written, Map) and variable.name in written.entries)
 
 
 def _meant(
@@ -195,17 +209,17 @@ def _accessed(
         return about(Outcome.UNKNOWN, f"{start}; what its role allows is not in this template", role)
     line = _right(template, principal, resource, services)
     if line:
-        return about(Outcome.PASS, f"{start}, and {principal.logical_id} may use it", line)
-    role = Evidence(principal.resource.span, f"{principal.logical_id} allows nothing on {target}")
+        return about(Outcome.PASS, f"{start}, and {function.role} may use it", line)
+    role = Evidence(principal.resource.span, f"{function.role} allows nothing on {target}")
     if principal.opaque:
         hidden = Evidence(principal.opaque[0].span, "not shown here")
-        return about(Outcome.UNKNOWN, f"{start}; a policy of {principal.logical_id} is not shown here", hidden)
+        return about(Outcome.UNKNOWN, f"{start}; a policy of {function.role} is not shown here", hidden)
     handing = _handing(principal)
     if handing:
-        message = f"{start}, and {principal.logical_id} may not use it, but may {handing.text} and so hand the name on"
+        message = f"{start}, and {function.role} may not use it, but may {handing.text} and so hand the name on"
         return about(Outcome.UNKNOWN, message, Evidence(handing.span, f"may {handing.text}"))
     outcome, doubt = missing_right(template, facts)
-    return about(outcome, f"{start}, but {principal.logical_id} allows no action on it{doubt}", role)
+    return about(outcome, f"{start}, but {function.role} allows no action on it{doubt}", role)
 
 
 def _right(template: Template, principal: Principal, resource: Resource, services: tuple[str, ...]) -> Evidence | None:

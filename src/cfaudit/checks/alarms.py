@@ -84,8 +84,8 @@ def alarm_coverage(
 
     An alarm watches a resource if a dimension (also one in metric math) names it, if it watches a metric that a metric
     filter draws from a function's log group, or if it watches what AWS publishes for all functions together. The
-    dimension ApiName must be the REST API's name; its id matches no metric. Functions behind custom resources are not
-    judged. There is one finding per kind. An alarm has an action if one of its lists of
+    dimension ApiName must be the REST API's name; its id matches no metric, which the finding then says. Functions
+    behind custom resources are not judged. There is one finding per kind. An alarm has an action if one of its lists of
     actions has a member and `ActionsEnabled` is not false, or if something else uses it: a composite alarm with
     actions, a deployment, an event rule for alarm state changes. It is unknown where the configuration says that
     alarms are in another stack, where a query chooses its metrics, or where a nested stack is told the resource.
@@ -246,12 +246,23 @@ def _kind(
     certain = [] if doubt else [resource for resource in missing if told[resource.logical_id] is None]
     shown = certain or missing
     evidence = [Evidence(resource.span, f"no alarm watches {resource.logical_id}") for resource in shown]
+    evidence += [mistaken for resource in shown for mistaken in _by_id(template, resource)]
     if certain:
         yield _summary(Outcome.FAIL, kind, shown[0], f"no alarm watches {_listed(shown)} ({kind})", evidence)
         return
     why = [doubt] if doubt else [entry for entry in told.values() if entry]
     message = f"no alarm here names {_listed(shown)} ({kind}), but {why[0].note}"
     yield _summary(Outcome.UNKNOWN, kind, shown[0], message, [*evidence, *why])
+
+
+def _by_id(template: Template, resource: Resource) -> Iterator[Evidence]:
+    """Alarms that mean to watch a REST API, and give its id as ApiName."""
+    for alarm in template.alarms.values():
+        for metric in alarm.metrics:
+            for dimension, value in metric.values:
+                if dimension == "ApiName" and resource.type in _REST_APIS and resource in template.targets(value):
+                    note = f"{alarm.resource.logical_id} gives its id as ApiName, which is its name: it watches nothing"
+                    yield Evidence(value.span, note)
 
 
 def _nested(template: Template, resource: Resource) -> Evidence | None:

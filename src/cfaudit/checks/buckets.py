@@ -255,7 +255,8 @@ def versioned_media(template: Template, facts: Facts) -> Iterator[Finding]:
         elif isinstance(status, Scalar) and status.text == "Enabled":
             yield judged(Outcome.PASS, bucket, path, f"{name} keeps versions of its objects")
         else:
-            yield judged(Outcome.FAIL, bucket, path, f"{name} keeps no versions of the media it holds")
+            held = "the media it holds" if bucket == media else "the objects that a distribution delivers"
+            yield judged(Outcome.FAIL, bucket, path, f"{name} keeps no versions of {held}")
 
 
 def bucket_lifecycle(template: Template, facts: Facts) -> Iterator[Finding]:

@@ -20,7 +20,8 @@ def calls_allowed(template: Template, facts: Facts) -> Iterator[Finding]:
     call. Which resource a call names is followed through literals, environment variables and references in inline
     code; where it cannot be told, an action passes that some policy allows on something, and fails that none does.
     Policies of the resource itself that name the role count as allowing. Unknown: policies that the template does not
-    show, macros, and code that takes on the rights of another role. What a permissions boundary takes away is not
+    show, macros, code that takes on the rights of another role, and functions that serve custom resources, whose
+    properties decide what they do. What a permissions boundary takes away is not
     looked at.
     """
     for function in template.functions.values():
@@ -30,7 +31,7 @@ def calls_allowed(template: Template, facts: Facts) -> Iterator[Finding]:
 
 
 def _judged(template: Template, facts: Facts, function: Function, needed: list[Pair]) -> Finding:
-    name, role = function.logical_id, function.principal or ""
+    name, role = function.logical_id, function.role
     lacking = [pair for pair in needed if pair.answer == "lacks"]
     if not lacking:
         open_ = [pair for pair in needed if pair.answer == "open"]
@@ -38,8 +39,10 @@ def _judged(template: Template, facts: Facts, function: Function, needed: list[P
     named = listed(_told(pair) for pair in lacking)
     lines = [_call(name, pair) for pair in lacking]
     lines += [Evidence(pair.granted, f"allowed, but not on {pair.resource}") for pair in lacking if pair.granted]
-    lines.append(Evidence(template.principals[role].resource.span, f"{name} runs as {role}"))
+    lines.append(Evidence(template.principals[function.principal or ""].resource.span, f"{name} runs as {role}"))
     outcome, doubt = missing_right(template, facts)
+    if name in template.custom_resource_functions:
+        outcome, doubt = Outcome.UNKNOWN, ", unless its custom resources never ask for that"
     code = template.code[name]
     taken = borrowed(code)
     if taken:
@@ -59,7 +62,7 @@ def _judged(template: Template, facts: Facts, function: Function, needed: list[P
 
 
 def _allowed(function: Function, pairs: list[Pair], *, decided: bool) -> Finding:
-    name, role = function.logical_id, function.principal or ""
+    name, role = function.logical_id, function.role
     lines = [_call(name, pair) for pair in pairs]
     lines += [Evidence(pair.granted, f"{role} may {pair.action}") for pair in pairs if pair.granted]
     named = listed(_told(pair) for pair in pairs)

@@ -107,7 +107,7 @@ def _takes(other: Route, route: Route) -> bool:
     if other.method not in ("OPTIONS", "ANY"):
         return False
     greedy = re.match(r"(.*/)\{[^{}]*\+\}$", other.path)
-    inside = greedy is not None and route.path.startswith(greedy[1])
+    inside = greedy is not None and route.path.startswith(greedy[1]) and route.path != greedy[1]
     return _shape(other.path) == _shape(route.path) or inside or other.path == "$default"
 
 

@@ -15,7 +15,7 @@ from cfaudit.model.functions import Function
 from cfaudit.model.iam import Statement, action_matches
 from cfaudit.model.knowledge import named_by
 from cfaudit.model.template import Template
-from cfaudit.nodes import Absent, Deferred, Map, Scalar, Seq, Unknown, Value, strings
+from cfaudit.nodes import Absent, Deferred, Map, Scalar, Seq, Span, Unknown, Value, strings
 
 # Stubs ---------------------------------------------------------------------------------------------------------------
 
@@ -34,27 +34,27 @@ def stub_handlers(template: Template, facts: Facts, *, support: tuple[str, ...])
     that grants an action on a service; logs, traces, metrics, network interfaces, keys, the reading of its own event
     source and sending to its own failure destination are support and count as nothing. A role that several functions
     share counts when none of them does anything. It fails when its code can be read, reads no variable, loads no SDK,
-    calls nothing and returns the same success whatever it is asked. It passes when the code does any of these, or when
-    it is given nothing, as a health check. Code that cannot be read, or that hands over to something that cannot, is
-    unknown, as is a stub whose grants this template does not show. Handlers of custom resources are not judged.
+    calls nothing and returns the same success whatever it is asked. It passes when the code does any of these. Code
+    that cannot be read, or that hands over to something that cannot, is unknown, as is a stub whose grants this
+    template does not show. Functions that are given nothing, as a health check, and handlers of custom resources are
+    not judged.
     """
     for function in template.functions.values():
         code = template.code[function.logical_id]
         if function.logical_id not in template.custom_resource_functions and not code.custom_resource:
             asked = [*_told(template, function), *_granted(template, function, support)]
-            yield _stub(function, code, asked, _unseen(template, function))
+            unseen = _unseen(template, function)
+            if asked or unseen:
+                yield _stub(function, code, asked, unseen)
 
 
 def _stub(function: Function, code: Code, asked: list[_Ask], unseen: Evidence | None) -> Finding:
     name = function.logical_id
-    given = [ask.evidence for ask in asked]
+    given = list(dict.fromkeys(ask.evidence for ask in asked))
 
     def about(outcome: Outcome, message: str, note: str, *, more: list[Evidence]) -> Finding:
         return judged(outcome, function.resource, None, message, span=code.span, note=note, more=more)
 
-    if not asked and unseen is None:
-        message = f"{name} has no variable and no grant that its code would have to use"
-        return about(Outcome.PASS, message, "its code", more=[])
     if not code.readable:
         message = f"whether {name} does any work is unknown: {code.reason}"
         return about(Outcome.UNKNOWN, message, "its code", more=given)
@@ -112,9 +112,13 @@ def _granted(template: Template, function: Function, support: tuple[str, ...]) -
     destinations = _destinations(template, function)
     for statement in principal.statements:
         if statement.effect == "Allow" and not _is_delivery(template, statement, destinations):
+            held: dict[Span, list[str]] = {}
             for action in statement.actions:
                 if isinstance(action, Scalar) and ":" in action.text and not _is_support(action.text, support):
-                    yield _Ask(action.text, Evidence(action.span, f"{principal.logical_id} may {action.text}"))
+                    held.setdefault(action.span, []).append(action.text)
+            for span, actions in held.items():
+                evidence = Evidence(span, f"{principal.logical_id} may {listed(actions)}")
+                yield from (_Ask(action, evidence) for action in actions)
 
 
 def _is_support(action: str, support: tuple[str, ...]) -> bool:
@@ -234,8 +238,9 @@ def private_logs(template: Template, facts: Facts) -> Iterator[Finding]:
     """A function behind an API must not write the whole event to its log.
 
     The event of an API holds what the caller sent: the body, the headers with their tokens, the address and the claims
-    of the caller. Judged are the functions that routes of REST, HTTP and WebSocket APIs invoke, SAM's events included;
-    routes that only answer OPTIONS are none. Whole is the event by itself, in a text, in an object or through
+    of the caller. Judged are the functions that routes of REST, HTTP and WebSocket APIs invoke, SAM's events included,
+    and those that API Gateway is permitted to invoke for routes which the template does not show; routes that only
+    answer OPTIONS are none. Whole is the event by itself, in a text, in an object or through
     JSON.stringify or json.dumps without a filter, and Powertools with `log_event`; single members of it pass. Code that
     cannot be read is unknown, and so is a log group whose data protection policy masks what it recognises.
     """
@@ -244,6 +249,10 @@ def private_logs(template: Template, facts: Facts) -> Iterator[Finding]:
         target = route.integration.target if route.integration else None
         if target and route.method != "OPTIONS":
             routes.setdefault(target.function, (route.name, Evidence(route.span, f"{route.name} invokes it")))
+    for name in template.functions:
+        for wire in template.wiring.into(name, "invokes"):
+            if wire.way == "permission" and wire.service == "apigateway":
+                routes.setdefault(name, ("API Gateway", Evidence(wire.span, "lets API Gateway invoke it")))
     for name, (route_name, evidence) in routes.items():
         if name in template.functions:
             yield _logged(template, template.functions[name], route_name, evidence)

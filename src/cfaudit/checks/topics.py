@@ -118,7 +118,9 @@ def _silent(template: Template, facts: Facts, topic: Resource, subscribers: list
         for edge in template.edges_to.get(name, ())
         if edge.path.startswith("AlarmActions")
     ]
-    return judged(Outcome.FAIL, topic, None, f"{name} has no subscription in this stack: nobody hears it", more=more)
+    return judged(
+        Outcome.FAIL, topic, None, f"{name} has no subscription in this stack: nobody here hears it", more=more
+    )
 
 
 def _handed_on(template: Template, topic: Resource, subscribers: list[Principal]) -> Evidence | None:

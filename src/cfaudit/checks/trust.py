@@ -37,8 +37,8 @@ def _statement(role: Resource, statement: Statement, services: Mapping[str, str]
             yield _trusted(role, statement, element, service)
 
 
-def _trusted(role: Resource, statement: Statement, element: Scalar | Unknown, service: str) -> Finding:
-    name, salient = role.logical_id, service
+def _trusted(role: Resource, statement: Statement, element: Scalar | Unknown, salient: str) -> Finding:
+    name, service = role.logical_id, f"{salient}.amazonaws.com"
     keys = {key for _, key, _ in statement.conditions}
     if keys.intersection(_SOURCES):
         message = f"{name} lets {service} assume it for named sources only"

@@ -62,9 +62,9 @@ def service_use(
     allow by name, and SAM's policy templates for one service; AWS's managed policies and `*` are not. A workflow uses
     what its states call, a function what its code calls, where that can be read. Left out is what Lambda and Step
     Functions do themselves with the role: logs, traces, network interfaces, keys, polling of event sources, dead
-    letters and destinations where there are any; and services that are signed in to without a call of the SDK. Unknown:
-    code or a definition that cannot be read, a Lambda layer, code that fetches over HTTP what an extension may answer,
-    and a role that something else may assume.
+    letters and destinations where there are any (by a wildcard, too); and services that are signed in to without a call
+    of the SDK. Unknown: code or a definition that cannot be read, a Lambda layer, code that fetches over HTTP what an
+    extension may answer, and a role that something else may assume.
     """
     limits = boundaries(template)
     machines: dict[str, list[Workflow]] = {}
@@ -75,8 +75,8 @@ def service_use(
         functions, workflows = template.functions_of.get(name, ()), machines.get(name, [])
         if name in limits or not (functions or workflows):
             continue
-        exempt = support + (deliveries if any(_delivers(template, f) for f in functions) else ())
-        held = _held(principal, exempt)
+        delivering = any(_delivers(template, function) for function in functions)
+        held = _held(principal, support + (deliveries if delivering else ()), wild=delivering)
         if held:
             uses = [_of_function(template, function, fetched, frozenset(held)) for function in functions]
             uses += [_of_workflow(workflow) for workflow in workflows]
@@ -84,16 +84,20 @@ def service_use(
             yield _compared(principal, runners, held, uses, _others(template, principal))
 
 
-def _held(principal: Principal, exempt: tuple[str, ...]) -> dict[str, list[Scalar]]:
-    """The elements of Action that name a service, by its prefix, without those that support what runs."""
+def _held(principal: Principal, exempt: tuple[str, ...], *, wild: bool) -> dict[str, list[Scalar]]:
+    """The elements of Action that name a service, by its prefix, without those that support what runs.
+
+    ``wild``: an element with a wildcard that allows one of those, too, supports what runs.
+    """
     found: dict[str, list[Scalar]] = {}
     for statement in principal.statements:
         if statement.effect == "Allow" and (statement.managed is None or _is_of_one_service(statement.managed)):
             for element in statement.actions:
                 text = element.text.lower() if isinstance(element, Scalar) else ""
                 prefix, colon, _ = text.partition(":")
-                wild = "*" in prefix or "?" in prefix
-                if isinstance(element, Scalar) and colon and not wild and not _matches(text, exempt):
+                any_service = "*" in prefix or "?" in prefix
+                supports = _matches(text, exempt) or (wild and any(fnmatchcase(one.lower(), text) for one in exempt))
+                if isinstance(element, Scalar) and colon and not any_service and not supports:
                     found.setdefault(prefix, []).append(element)
     return found
 
@@ -167,12 +171,12 @@ def _of_workflow(workflow: Workflow) -> _Use:
 def _others(template: Template, principal: Principal) -> str:
     """What else may act with the role, empty when nothing does."""
     name = principal.logical_id
+    if principal.resource.type in _RUNNING:
+        return ""
     for edge in template.edges_to.get(name, ()):
         resource: Resource = template.resources[edge.source]
         if resource.type not in (*_RUNNING, *_NO_USE):
             return f"{resource.logical_id} names {name} too"
-    if principal.resource.type in _RUNNING:
-        return ""
     for entry in trust(principal.resource):
         if not isinstance(entry, Statement) or (entry.effect == "Allow" and not _is_trusted(entry)):
             return f"others may assume {name}"

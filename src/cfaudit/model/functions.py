@@ -51,6 +51,11 @@ class Function(NamedTuple):
         return self.resource.logical_id
 
     @property
+    def role(self) -> str:
+        """What a report calls its role: the logical id, where there is one."""
+        return "the role that SAM makes for it" if self.principal == self.logical_id else self.principal or "its role"
+
+    @property
     def serverless(self) -> bool:
         """Whether SAM's short type declares it."""
         return self.resource.type == "AWS::Serverless::Function"
@@ -106,7 +111,10 @@ def _variables(resource: Resource, defaults: Map[Value] | None) -> Iterator[Vari
 
 
 def custom_resource_functions(template: Declarations, found: Mapping[str, Function]) -> frozenset[str]:
-    """Functions that only serve deployments: a custom resource's ServiceToken names them, or they answer to one."""
+    """Functions that only serve deployments.
+
+    A custom resource's ServiceToken names them, they answer to one, or only such a function is told of them.
+    """
     served = {
         target.logical_id
         for resource in template.resources.values()
@@ -119,7 +127,18 @@ def custom_resource_functions(template: Declarations, found: Mapping[str, Functi
         for text in strings(function.at("Code.ZipFile"))
         if _RESPONSE_MODULE.search(text.text if isinstance(text, Scalar) else text.known_text)
     }
-    return frozenset(served | answering)
+    helpers = served | answering
+    return frozenset(helpers.union(name for name in found if _serves(template, name, helpers)))
+
+
+_NO_CALLERS = ("AWS::CloudWatch::", "AWS::IAM::", "AWS::Lambda::Permission", "AWS::Logs::")
+
+
+def _serves(template: Declarations, name: str, helpers: set[str]) -> bool:
+    """Whether nothing but the variables of functions that serve deployments names a function."""
+    edges = [edge for edge in template.edges_to.get(name, ()) if edge.source != name]
+    naming = [edge for edge in edges if not template.resources[edge.source].type.startswith(_NO_CALLERS)]
+    return bool(naming) and all(edge.source in helpers and edge.path.startswith("Environment.") for edge in naming)
 
 
 def edge_functions(template: Declarations, found: Mapping[str, Function]) -> frozenset[str]:

@@ -19,6 +19,7 @@ _UNTOLD = ("AssumeRolePolicyDocument", "FunctionName", "KmsKeyArn", "Layers", "P
 """Properties of a function that its code is not told."""
 
 
+_LISTENING = ("AWS::Lambda::EventSourceMapping", "AWS::SNS::Subscription")
 _RUNS_AS = re.compile(r"Role(?:Arn)?s?(?:\.\d+)?\Z")
 
 
@@ -35,7 +36,8 @@ def named_by(template: Template, value: Value) -> Iterator[str]:
 def known_to(template: Template, name: str) -> Mapping[str, Span]:
     """What a function or workflow knows of: its variables and other properties, and what makes it run.
 
-    What makes it run tells it, too: an event source, a subscription, a rule's input, the workflow it is a task of.
+    What makes it run tells it, too: an event source, a subscription, a rule's input, the workflow it is a task of, and
+    a bucket whose notifications reach it through a queue or a topic.
     """
     found: dict[str, Span] = {}
     function = template.functions.get(name)
@@ -50,6 +52,9 @@ def known_to(template: Template, name: str) -> Mapping[str, Span]:
         found.setdefault(edge.source, edge.span)
         for other in template.edges_from.get(edge.source, ()):
             found.setdefault(_unqualified(template, other.target), other.span)
+    for source in _listened(template, name):
+        for edge in _notifying(template, source):
+            found.setdefault(edge.source, edge.span)
     found.pop(name, None)
     return found
 
@@ -85,6 +90,28 @@ def _callers(template: Template, name: str) -> Iterator[Edge]:
             yield from _callers(template, edge.source)
         elif not kind.startswith(_SILENT):
             yield edge
+
+
+def _listened(template: Template, name: str) -> Iterator[str]:
+    """The event sources of a function, queues and topics among them."""
+    for edge in template.edges_from.get(name, ()):
+        if edge.path.startswith("Events."):
+            yield edge.target
+    for edge in _callers(template, name):
+        if template.resources[edge.source].type in _LISTENING:
+            yield from (other.target for other in template.edges_from.get(edge.source, ()) if other.target != name)
+
+
+def _notifying(template: Template, target: str) -> Iterator[Edge]:
+    """The buckets that notify a queue or a topic, a queue also by a topic that it subscribes to."""
+    for edge in template.edges_to.get(target, ()):
+        kind = template.resources[edge.source].type
+        if kind == "AWS::S3::Bucket" and edge.path.startswith("NotificationConfiguration."):
+            yield edge
+        elif kind == "AWS::SNS::Subscription" and edge.path == "Endpoint":
+            for other in template.edges_from.get(edge.source, ()):
+                if other.path == "TopicArn" and other.target != target:
+                    yield from _notifying(template, other.target)
 
 
 def is_hidden(function: Function) -> bool:

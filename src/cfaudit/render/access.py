@@ -30,7 +30,7 @@ def render(template: Template, support: tuple[str, ...]) -> str:
 
 def _block(template: Template, function: Function, support: tuple[str, ...]) -> Iterator[str]:
     code = template.code[function.logical_id]
-    role = function.principal or "a role that is not declared here"
+    role = function.role if function.principal else "a role that is not declared here"
     yield f"{function.logical_id} runs as {role}"
     if not code.readable:
         yield f"  its code cannot be read: {code.reason}"
@@ -44,8 +44,11 @@ def _block(template: Template, function: Function, support: tuple[str, ...]) -> 
 
 def _row(pair: Pair, support: tuple[str, ...]) -> tuple[str, str, str, str]:
     said = _SAID[pair.answer]
-    if not pair.called and any(fnmatchcase(pair.action.lower(), pattern.lower()) for pattern in support):
+    action = pair.action.lower()
+    if not pair.called and any(fnmatchcase(action, pattern.lower()) for pattern in support):
         said = "used by Lambda itself"
+    elif not pair.called and any(fnmatchcase(pattern.lower(), action) for pattern in support):
+        said = "may be used by Lambda itself"
     call = f"called at {_place(pair.place)}" if pair.called else ""
     grant = f"granted at {_place(pair.granted)}" if pair.granted else ""
     named = f"{pair.action} on {pair.resource}" if pair.resource else pair.action

@@ -482,7 +482,7 @@ def _readiness(sheet: _Sheet, readiness: ReadinessObject) -> None:
     deploys = ": ".join([readiness["deploys"], *general])
     sheet.put((deploys, decided), indent=2, label=("Deploys",), column=20)
     grave = [f"{reason['rule']}" for reason in readiness["reasons"] if reason["rule"] is not None]
-    why = f": {', '.join(grave)}" if grave and not ready else ""
+    why = ": no critical or high gap is open" if ready else f": {', '.join(grave)}" if grave else ""
     sheet.put(
         ("yes" if ready else "no", "green" if ready else "red"),
         why,
@@ -491,7 +491,8 @@ def _readiness(sheet: _Sheet, readiness: ReadinessObject) -> None:
         column=20,
     )
     if readiness["works"]:
-        sheet.put("although the stack deploys:", indent=2, label=("Will not work",), column=20)
+        when = "even when the stack deploys:" if readiness["deploys"] == "no" else "although the stack deploys:"
+        sheet.put(when, indent=2, label=("Will not work",), column=20)
         _sentences(sheet, readiness["works"])
     if readiness["manual_steps"]:
         sheet.put("what CloudFormation cannot do:", indent=2, label=("By hand",), column=20)
