@@ -115,6 +115,12 @@ WORKGROUP = f"arn:${{AWS::Partition}}:athena:{HERE}:workgroup/${{QueryWorkGroup}
 UNUSED = frozenset({"unused-service-grants"})
 STUB = "export const handler = async () => ({ statusCode: 200, body: '{}' });\n"
 
+KEY = "{\n            TableName: campaignsTable,\n            Key: { campaignId },\n            ConditionExpression: "
+CHECKED = (
+    ("            UpdateExpression: 'ADD raised :amount',\n", ""),
+    (f"Update: {KEY}", f"ConditionCheck: {KEY}"),
+)
+
 no_update_by_workflow = revoked("WorkflowRole", "dynamodb:UpdateItem")
 no_approval_api = removed("DecideApproval", "ApprovalPreflight", "ApprovalPermission", "ApprovalPath")
 
@@ -147,6 +153,16 @@ EDITS: dict[str, tuple[Edit, ...]] = {
                 state("NotifyReached", Comment="Asks a person for the approval.", Next="Release"),
             ),
         ),
+        Edit("nobody gets the token", parameters("WaitForApproval", ExpressionAttributeValues={":token": {"S": "t"}})),
+        Edit(
+            "a state that does nothing",
+            together(
+                no_update_by_workflow,
+                state_without("WaitForApproval"),
+                state_without("IsApproved"),
+                state("WaitForApproval", Type="Pass", Next="Release"),
+            ),
+        ),
     ),
     "batch-write-for-transactions": (
         Edit("one table", granted("PaymentRole", "dynamodb:BatchWriteItem", arn("CampaignsTable"))),
@@ -164,6 +180,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("task without resource", state_without("Screen", "Resource")),
         Edit("choice without choices", state("IsClean", Choices=[])),
         Edit("no way out", state_without("NotifyReleased", "End")),
+        Edit("two ways out", state("NotifyReached", End=True)),
         Edit("no type", state_without("Failed", "Type")),
         Edit(
             "no JSON",
@@ -214,6 +231,10 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "cors-preflight-missing": (
         Edit("unanswered", removed("CampaignsPreflight")),
         Edit(
+            "answered without headers",
+            without("CampaignsPreflight", "Integration.IntegrationResponses.0.ResponseParameters"),
+        ),
+        Edit(
             "answered to who has a token",
             changed(
                 "ContributionsPreflight", AuthorizationType="COGNITO_USER_POOLS", AuthorizerId=ref("ApiAuthorizer")
@@ -245,6 +266,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     ),
     "mail-without-sender": (
         Edit("told nothing", untold("DeadlineFunction", "MAIL_SENDER", "MAIL_CONFIGURATION_SET", "MAIL_TEMPLATE")),
+        Edit("told a template only", untold("DeadlineFunction", "MAIL_SENDER", "MAIL_CONFIGURATION_SET")),
         Edit("may send, too", granted("ApprovalRole", "ses:SendEmail", sub(IDENTITY)), UNUSED),
     ),
     "media-key-unreadable-by-cdn": (
@@ -428,6 +450,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "stream-without-consumer": (
         Edit("contributions", without("ContributionsStream")),
         Edit("campaigns", without("CampaignsStream")),
+        Edit("switched off", changed("CampaignsStream", Enabled=False)),
     ),
     "stub-handlers": (
         Edit("campaigns", sources={"campaign": lambda _: STUB}, also=UNUSED),
@@ -456,6 +479,12 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             narrowed("PaymentRole", "dynamodb:PutItem", sub("${ContributionsTable.Arn}/index/by-backer")),
             DENIED,
         ),
+        Edit(
+            "another action",
+            lambda template: statements(template, "PaymentRole")[1].update(Action="dynamodb:DeleteItem"),
+            DENIED,
+        ),
+        Edit("a check of an item", also=DENIED, sources={"payment": replaced(*CHECKED)}),
     ),
     "transactions-not-implemented": (
         Edit(
