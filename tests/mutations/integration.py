@@ -501,6 +501,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "uninvoked-function": (
         Edit("deadline", removed("DeadlineSchedule", "DeadlineScheduleRole"), frozenset({"missing-component"})),
         Edit("approval", no_approval_api, frozenset({"incomplete-api-surface"})),
+        Edit("schedule switched off", changed("DeadlineSchedule", State="DISABLED")),
     ),
     "unpublished-topic": (
         Edit("deadlines", revoked("DeadlineRole", "sns:Publish"), DENIED | {"variable-without-access"}),

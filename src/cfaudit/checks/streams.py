@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
 from cfaudit.model.declarations import Edge, Resource
+from cfaudit.model.invocations import is_off
 from cfaudit.model.template import Template
-from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, strings, truth
+from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, strings
 
 _IAM = "AWS::IAM::"
 _HANDS_ON = ("AWS::CloudFormation::Stack", "AWS::Serverless::Application", "AWS::SSM::Parameter")
@@ -66,14 +67,7 @@ def _consumed(template: Template, table: Resource) -> tuple[Outcome, str, tuple[
 
 def _is_off(reader: Resource, edge: Edge) -> bool:
     """Whether an event source mapping, an event of a SAM function or a pipe is declared, but switched off."""
-    if reader.type == "AWS::Pipes::Pipe":
-        state = reader.at("DesiredState")
-        return isinstance(state, Scalar) and state.text == "STOPPED"
-    path = edge.path.rpartition(".")[0] if edge.path.startswith("Events.") else ""
-    if reader.type != "AWS::Lambda::EventSourceMapping" and not path:
-        return False
-    enabled = reader.at(f"{path}.Enabled".lstrip("."))
-    return not isinstance(enabled, Absent) and truth(enabled) is False
+    return is_off(reader, edge.path.split(".")[1] if edge.path.startswith("Events.") else "")
 
 
 def _reads(template: Template, edge: Edge) -> bool:
