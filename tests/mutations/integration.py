@@ -113,6 +113,13 @@ MANIFEST = {"ManifestFileLocation": {"Bucket": ref("AnalyticsBucket"), "Key": "m
 IDENTITY = f"arn:${{AWS::Partition}}:ses:{HERE}:identity/${{MailIdentity}}"
 WORKGROUP = f"arn:${{AWS::Partition}}:athena:{HERE}:workgroup/${{QueryWorkGroup}}"
 UNUSED = frozenset({"unused-service-grants"})
+GUARDED = """export const handler = async (event) => {
+  if (!event.body) {
+    return { statusCode: 400, body: '{}' };
+  }
+  return { statusCode: 200, body: '{}' };
+};
+"""
 STUB = "export const handler = async () => ({ statusCode: 200, body: '{}' });\n"
 
 KEY = "{\n            TableName: campaignsTable,\n            Key: { campaignId },\n            ConditionExpression: "
@@ -455,6 +462,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "stub-handlers": (
         Edit("campaigns", sources={"campaign": lambda _: STUB}, also=UNUSED),
         Edit("approvals", sources={"approval": lambda _: STUB}, also=UNUSED),
+        Edit("approvals, once there is a body", sources={"approval": lambda _: GUARDED}, also=UNUSED),
         # The transaction and the metrics go with the code.
         Edit(
             "payments",
