@@ -523,6 +523,13 @@ def test_python_results() -> None:
         ("exports.handler = async () => ({ statusCode: 500 });", True, False),
         ("exports.handler = async (event) => event.a ? { a: 1 } : { a: 2 };", True, False),
         ("exports.handler = async (event) => { if (event.a) return { a: 1 }; return { a: 2 }; };", True, False),
+        ("exports.handler = async (e) => { if (!e.a) return { statusCode: 400 }; return { a: 1 }; };", True, True),
+        ("exports.handler = async (e) => { if (!e.a) return { statusCode: 400 }; return e; };", True, False),
+        (
+            "exports.handler = async (e) => { if (!e.a) return { statusCode: 400 }; return { statusCode: 404 }; };",
+            True,
+            False,
+        ),
         ("exports.handler = async () => ({ table: process.env.TABLE });", False, False),
         ("const A = require('aws-sdk'); exports.handler = async () => ({ a: 1 });", False, False),
         ("exports.handler = async () => { await fetch('https://example.com'); return { a: 1 }; };", False, False),

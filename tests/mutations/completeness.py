@@ -168,6 +168,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "missing-fraud-detector": (
         Edit("draft detector", changed("ContributionDetector", DetectorVersionStatus="DRAFT")),
         Edit("no status", without("ContributionDetector", "DetectorVersionStatus")),
+        Edit("no rules", without("ContributionDetector", "Rules")),
         Edit("a rule without outcome", without("ContributionDetector", "Rules.0.Outcomes")),
         Edit("a rule with an empty outcome", nested("ContributionDetector", "Rules", 0, Outcomes=[])),
         Edit("a rule without expression", without("ContributionDetector", "Rules.2.Expression")),
@@ -224,6 +225,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("no association", without("WebAclAssociation")),
         Edit("none", removed("WebAclAssociation", "WebAcl")),
         Edit("an empty one", without("WebAcl", "Rules")),
+        Edit("one for distributions", changed("WebAcl", Scope="CLOUDFRONT")),
         Edit("of the user pool", changed("WebAclAssociation", ResourceArn={"Fn::GetAtt": ["UserPool", "Arn"]})),
         Edit(
             "of another stage",
@@ -235,6 +237,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("of no stage", without("UsagePlan", "ApiStages")),
         Edit("without limits", without("UsagePlan", "Throttle", "Quota")),
         Edit("without a key", removed("WebClientPlan")),
+        Edit("with a key switched off", changed("WebClientKey", Enabled=False)),
         Edit("no method asks for the key", methods_without(ApiKeyRequired=False)),
     ),
     "missing-function-vpc": (

@@ -113,7 +113,20 @@ MANIFEST = {"ManifestFileLocation": {"Bucket": ref("AnalyticsBucket"), "Key": "m
 IDENTITY = f"arn:${{AWS::Partition}}:ses:{HERE}:identity/${{MailIdentity}}"
 WORKGROUP = f"arn:${{AWS::Partition}}:athena:{HERE}:workgroup/${{QueryWorkGroup}}"
 UNUSED = frozenset({"unused-service-grants"})
+GUARDED = """export const handler = async (event) => {
+  if (!event.body) {
+    return { statusCode: 400, body: '{}' };
+  }
+  return { statusCode: 200, body: '{}' };
+};
+"""
 STUB = "export const handler = async () => ({ statusCode: 200, body: '{}' });\n"
+
+KEY = "{\n            TableName: campaignsTable,\n            Key: { campaignId },\n            ConditionExpression: "
+CHECKED = (
+    ("            UpdateExpression: 'ADD raised :amount',\n", ""),
+    (f"Update: {KEY}", f"ConditionCheck: {KEY}"),
+)
 
 no_update_by_workflow = revoked("WorkflowRole", "dynamodb:UpdateItem")
 no_approval_api = removed("DecideApproval", "ApprovalPreflight", "ApprovalPermission", "ApprovalPath")
@@ -147,6 +160,16 @@ EDITS: dict[str, tuple[Edit, ...]] = {
                 state("NotifyReached", Comment="Asks a person for the approval.", Next="Release"),
             ),
         ),
+        Edit("nobody gets the token", parameters("WaitForApproval", ExpressionAttributeValues={":token": {"S": "t"}})),
+        Edit(
+            "a state that does nothing",
+            together(
+                no_update_by_workflow,
+                state_without("WaitForApproval"),
+                state_without("IsApproved"),
+                state("WaitForApproval", Type="Pass", Next="Release"),
+            ),
+        ),
     ),
     "batch-write-for-transactions": (
         Edit("one table", granted("PaymentRole", "dynamodb:BatchWriteItem", arn("CampaignsTable"))),
@@ -164,6 +187,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         Edit("task without resource", state_without("Screen", "Resource")),
         Edit("choice without choices", state("IsClean", Choices=[])),
         Edit("no way out", state_without("NotifyReleased", "End")),
+        Edit("two ways out", state("NotifyReached", End=True)),
         Edit("no type", state_without("Failed", "Type")),
         Edit(
             "no JSON",
@@ -214,6 +238,10 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "cors-preflight-missing": (
         Edit("unanswered", removed("CampaignsPreflight")),
         Edit(
+            "answered without headers",
+            without("CampaignsPreflight", "Integration.IntegrationResponses.0.ResponseParameters"),
+        ),
+        Edit(
             "answered to who has a token",
             changed(
                 "ContributionsPreflight", AuthorizationType="COGNITO_USER_POOLS", AuthorizerId=ref("ApiAuthorizer")
@@ -245,6 +273,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     ),
     "mail-without-sender": (
         Edit("told nothing", untold("DeadlineFunction", "MAIL_SENDER", "MAIL_CONFIGURATION_SET", "MAIL_TEMPLATE")),
+        Edit("told a template only", untold("DeadlineFunction", "MAIL_SENDER", "MAIL_CONFIGURATION_SET")),
         Edit("may send, too", granted("ApprovalRole", "ses:SendEmail", sub(IDENTITY)), UNUSED),
     ),
     "media-key-unreadable-by-cdn": (
@@ -428,10 +457,12 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "stream-without-consumer": (
         Edit("contributions", without("ContributionsStream")),
         Edit("campaigns", without("CampaignsStream")),
+        Edit("switched off", changed("CampaignsStream", Enabled=False)),
     ),
     "stub-handlers": (
         Edit("campaigns", sources={"campaign": lambda _: STUB}, also=UNUSED),
         Edit("approvals", sources={"approval": lambda _: STUB}, also=UNUSED),
+        Edit("approvals, once there is a body", sources={"approval": lambda _: GUARDED}, also=UNUSED),
         # The transaction and the metrics go with the code.
         Edit(
             "payments",
@@ -456,6 +487,12 @@ EDITS: dict[str, tuple[Edit, ...]] = {
             narrowed("PaymentRole", "dynamodb:PutItem", sub("${ContributionsTable.Arn}/index/by-backer")),
             DENIED,
         ),
+        Edit(
+            "another action",
+            lambda template: statements(template, "PaymentRole")[1].update(Action="dynamodb:DeleteItem"),
+            DENIED,
+        ),
+        Edit("a check of an item", also=DENIED, sources={"payment": replaced(*CHECKED)}),
     ),
     "transactions-not-implemented": (
         Edit(
@@ -472,6 +509,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "uninvoked-function": (
         Edit("deadline", removed("DeadlineSchedule", "DeadlineScheduleRole"), frozenset({"missing-component"})),
         Edit("approval", no_approval_api, frozenset({"incomplete-api-surface"})),
+        Edit("schedule switched off", changed("DeadlineSchedule", State="DISABLED")),
     ),
     "unpublished-topic": (
         Edit("deadlines", revoked("DeadlineRole", "sns:Publish"), DENIED | {"variable-without-access"}),

@@ -298,6 +298,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
     "unvalidated-requests": (
         Edit("no validator", without("CreateCampaign", "RequestValidatorId")),
         Edit("no model", without("UpdateCampaign", "RequestModels")),
+        Edit("a model of anything", changed("UpdateCampaign", RequestModels={"application/json": "Empty"})),
         Edit("validates nothing", changed("ApiValidator", ValidateRequestBody=False, ValidateRequestParameters=False)),
         Edit("parameters only", changed("ApiValidator", ValidateRequestBody=False)),
     ),

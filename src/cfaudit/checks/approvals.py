@@ -21,6 +21,7 @@ _WAITS = re.compile(
 )
 _ASKS = re.compile(r"\b(?:wait|await|request|ask|seek|obtain|requir|manual|human)\w*\b")
 _LOOKS = re.compile(r"\b(?:check|get|read|fetch|look|load|query|poll|verify|status)\w*\b")
+_CONTEXT = re.compile(r"\$\$(?:\.Task\b|\[|\s*(?:$|[,)]))")
 _MESSAGES = frozenset({"sns", "sqs", "ses", "events"})
 
 
@@ -37,14 +38,15 @@ def approval_wait(
 ) -> Iterator[Finding]:
     """A workflow that speaks of an approval must have a state that waits for somebody's answer.
 
-    Judged are workflows in which the name or the comment of a state, or the comment or the name of the workflow,
-    speaks of an approval (not of an automatic one), and the workflow that fills the profile's component. It passes
-    with a Task that waits for a task token (`.waitForTaskToken`) or for an activity, there or in a workflow that it
-    starts and waits for, and with a loop of a Wait and a Choice, which asks again until there is an answer. It fails
-    when the approval hands out a task token without waiting for it, when a Wait state that is named or described as
-    the approval goes on to the next tasks whoever has answered, when a message asks for the approval and the next
-    tasks follow at once, and when the workflow's own comment says that it waits. Everything else is unknown: a
-    function may decide, or somebody may approve before the workflow starts.
+    Judged are workflows in which the name or the comment of a state, or the comment or the name of the workflow, speaks
+    of an approval (not of an automatic one), and the workflow that fills the profile's component. It passes with a Task
+    that waits for a task token (`.waitForTaskToken`) or for an activity, there or in a workflow that it starts and
+    waits for, and with a loop of a Wait and a Choice, which asks again until there is an answer. It fails when the
+    approval hands out a task token without waiting for it or waits for one that it hands to nobody, when a Wait state
+    that is named or described as the approval, or a Pass state that is said to wait or ask for it, goes on to the next
+    tasks whoever has answered, when a message asks for the approval and the next tasks follow at once, and when the
+    workflow's own comment says that it waits. Everything else is unknown: a function may decide, or somebody may
+    approve before the workflow starts.
     """
     speaks = re.compile("|".join(f"(?:{word})" for word in words))
     skips = re.compile("|".join(f"(?:{word})" for word in never))
@@ -82,7 +84,12 @@ def _text(value: Value) -> str:
 
 def _judged(template: Template, workflow: Workflow, hints: list[_Hint], assumed: tuple[str, ...]) -> Finding:
     name = workflow.logical_id
-    waiting = next((state for state in workflow.states.values() if state.waits_for_token), None)
+    waits = [state for state in workflow.states.values() if state.waits_for_token]
+    waiting = next((state for state in waits if not _is_kept(state)), None)
+    if waits and not waiting:
+        waiting = waits[0]
+        message = f"{waiting.name} of {name} waits for a task token that it hands to nobody: no answer can arrive"
+        return about(Outcome.FAIL, workflow, message, waiting.where("Resource"), salient=waiting.key, assumed=assumed)
     if waiting:
         message = f"{waiting.name} of {name} waits until somebody answers"
         return about(Outcome.PASS, workflow, message, waiting.where("Resource"), assumed=assumed)
@@ -115,6 +122,17 @@ def _tokenless(workflow: Workflow, hints: list[_Hint]) -> Finding | None:
             more = (Evidence(place, "the token"),)
             return about(Outcome.FAIL, workflow, message, state.where("Resource"), salient=state.key, more=more)
     return None
+
+
+def _is_kept(state: State) -> bool:
+    """Whether a Task waits for a token and sends nothing that has it, as far as what it sends can be read."""
+    call = state.integration
+    if call is None or call.pattern != "waitForTaskToken" or state.language != "JSONPath":
+        return False
+    sent = [state.at("Parameters"), state.at("Arguments")]
+    if any(isinstance(value, Unknown) for value in sent):
+        return False
+    return not any(_CONTEXT.search(_text(text)) for value in sent for text in _texts(value))
 
 
 def _tokens(state: State) -> Iterator[Span]:
@@ -159,10 +177,10 @@ def _nested(template: Template, workflow: Workflow) -> Finding | None:
 
 
 def _falling(workflow: Workflow, hints: list[_Hint]) -> Finding | None:
-    """A Wait that is the approval: a loop of it and a Choice passes, going on to the next tasks fails."""
+    """A Wait, or a Pass, that is the approval: a loop of it and a Choice passes, going on to the next tasks fails."""
     for hint in hints:
         wait = hint.state
-        if wait is None or wait.type != "Wait":
+        if wait is None or not (wait.type == "Wait" or (wait.type == "Pass" and _ASKS.search(hint.text))):
             continue
         name = f"{wait.name} of {workflow.logical_id}"
         choice = _loop(workflow, wait)
@@ -181,7 +199,8 @@ def _falling(workflow: Workflow, hints: list[_Hint]) -> Finding | None:
             more = (Evidence(tasks[0].span, text),)
             return about(Outcome.PASS if looks else Outcome.UNKNOWN, workflow, message, wait.span, more=more)
         if tasks:
-            message = f"{name} only waits for time to pass and then goes on to {tasks[0].name}, approved or not"
+            does = "only waits for time to pass and then" if wait.type == "Wait" else "waits for nobody and"
+            message = f"{name} {does} goes on to {tasks[0].name}, approved or not"
             more = (Evidence(tasks[0].span, "runs without any approval"),)
             return about(Outcome.FAIL, workflow, message, wait.span, salient=wait.key, more=more)
     return None

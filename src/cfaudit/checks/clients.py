@@ -32,11 +32,12 @@ def cors_preflight(template: Template, facts: Facts) -> Iterator[Finding]:
     Judged are stacks with a browser client: a user pool client without a secret (unless it only calls back to an app),
     or a distribution. A browser sends OPTIONS before a request with an Authorization or an X-Api-Key header. On a REST
     API a method OPTIONS of the same path answers it, SAM's `Cors`, or a gateway response that turns the missing method
-    into a success; on an HTTP API its CorsConfiguration or a route that takes OPTIONS. An answer that itself asks for
-    authorization fails: so does what SAM adds for `Cors` beside a default authorizer or a required API key, unless
-    AddDefaultAuthorizerToCorsPreflight (AddApiKeyRequiredToCorsPreflight) is false. An API that is an origin of a
-    distribution passes: pages of that distribution call it without CORS. Routes of another stack's API, routes that the
-    template does not show, and a REST API's greedy path above the route are unknown. WebSocket APIs are not judged.
+    into a success; on an HTTP API its CorsConfiguration or a route that takes OPTIONS. An OPTIONS method with a fixed
+    response (MOCK) that sends no CORS headers fails. An answer that itself asks for authorization fails: so does what
+    SAM adds for `Cors` beside a default authorizer or a required API key, unless AddDefaultAuthorizerToCorsPreflight
+    (AddApiKeyRequiredToCorsPreflight) is false. An API that is an origin of a distribution passes: pages of that
+    distribution call it without CORS. Routes of another stack's API, routes that the template does not show, and a REST
+    API's greedy path above the route are unknown. WebSocket APIs are not judged.
     """
     browser = next(_browsers(template), None)
     if browser is None:
@@ -89,6 +90,8 @@ def _preflight(template: Template, route: Route) -> _Answer:
     open_ = next((other for other in answering if not (other.authorization.required or other.authorization.key)), None)
     if open_ is not None:
         greedy = open_.path != route.path and api.kind == "rest"
+        if not greedy and _is_mute(open_.resource):
+            return _Answer(Outcome.FAIL, f"has a preflight without CORS headers: {open_.name}", open_.span)
         if not greedy:
             return _Answer(Outcome.PASS, f"has a preflight: {open_.name} of {open_.logical_id}", open_.span)
         return _Answer(Outcome.UNKNOWN, f"may have its preflight answered by {open_.name} of {open_.logical_id}")
@@ -109,6 +112,19 @@ def _takes(other: Route, route: Route) -> bool:
     greedy = re.match(r"(.*/)\{[^{}]*\+\}$", other.path)
     inside = greedy is not None and route.path.startswith(greedy[1]) and route.path != greedy[1]
     return _shape(other.path) == _shape(route.path) or inside or other.path == "$default"
+
+
+def _is_mute(method: Resource) -> bool:
+    """Whether a method's fixed response lacks the header that lets a browser go on."""
+    kind = method.at("Integration.Type")
+    if method.type != "AWS::ApiGateway::Method" or not (isinstance(kind, Scalar) and kind.text.upper() == "MOCK"):
+        return False
+    responses = method.at("Integration.IntegrationResponses")
+    if isinstance(responses, Unknown):
+        return False
+    headers = [held for _, held in method.each("Integration.IntegrationResponses.*.ResponseParameters")]
+    names = " ".join(name for held in headers if isinstance(held, Map) for name in held.entries).lower()
+    return not any(isinstance(held, Unknown) for held in headers) and "access-control-allow-origin" not in names
 
 
 def _shape(path: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
 from cfaudit.model.declarations import Resource
-from cfaudit.model.functions import Function
+from cfaudit.model.functions import Function, Variable
 from cfaudit.model.iam import Grant
 from cfaudit.model.reliance import STACKS, Naming, given, grants, is_called, is_switch, naming, sam_policies, told
 from cfaudit.model.template import Template
@@ -23,9 +23,10 @@ def mail_sender(
     """A function that may send mail must be told the sender's address or a configuration set in a variable.
 
     Judged are functions whose role is granted one of the sending actions by name. A variable whose name speaks of a
-    sender, an address or a configuration set passes, and so does a variable that refers to a declared SES resource, and
-    inline code that holds an address. A function that may read its configuration from a store (Parameter Store, Secrets
-    Manager, AppConfig), or whose variables only deploy time knows, is unknown.
+    sender, an address or a configuration set passes unless it names a declared resource of another kind (the template
+    of a mail, a queue), and so does a variable that refers to a declared identity or configuration set, and inline code
+    that holds an address. A function that may read its configuration from a store (Parameter Store, Secrets Manager,
+    AppConfig), or whose variables only deploy time knows, is unknown.
     """
     senders: dict[str, list[Grant]] = {}
     for grant in grants(template, calls):
@@ -46,8 +47,7 @@ def _told(
 ) -> Finding:
     name, path = function.logical_id, "Environment.Variables"
     for variable in function.variables:
-        refers = template.targets(variable.value, "AWS::SES::EmailIdentity", "AWS::SES::ConfigurationSet")
-        if refers or (is_called(variable.name, patterns) and not is_switch(variable.value)):
+        if _tells(template, variable, patterns):
             message = f"{name} may send mail and is told by {variable.name} how"
             return judged(Outcome.PASS, function.resource, path, message, span=variable.span, more=lines)
     code = [text for text in strings(function.at("Code.ZipFile")) if _ADDRESS.search(told(text))]
@@ -62,6 +62,15 @@ def _told(
     else:
         outcome = Outcome.FAIL
     return judged(outcome, function.resource, path, message, span=function.where(path), more=lines)
+
+
+def _tells(template: Template, variable: Variable, patterns: tuple[str, ...]) -> bool:
+    """Whether a variable holds a sender or a configuration set."""
+    value = variable.value
+    if template.targets(value, "AWS::SES::EmailIdentity", "AWS::SES::ConfigurationSet"):
+        return True
+    named = is_called(variable.name, patterns) and not is_switch(value)
+    return named and ("@" in told(value) or not template.targets(value))
 
 
 def query_engine(

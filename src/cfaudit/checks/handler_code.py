@@ -34,10 +34,10 @@ def stub_handlers(template: Template, facts: Facts, *, support: tuple[str, ...])
     that grants an action on a service; logs, traces, metrics, network interfaces, keys, the reading of its own event
     source and sending to its own failure destination are support and count as nothing. A role that several functions
     share counts when none of them does anything. It fails when its code can be read, reads no variable, loads no SDK,
-    calls nothing and returns the same success whatever it is asked. It passes when the code does any of these. Code
-    that cannot be read, or that hands over to something that cannot, is unknown, as is a stub whose grants this
-    template does not show. Functions that are given nothing, as a health check, and handlers of custom resources are
-    not judged.
+    calls nothing and returns the same success whatever it is asked, if it does not refuse the request at once. It
+    passes when the code does any of these. Code that cannot be read, or that hands over to something that cannot, is
+    unknown, as is a stub whose grants this template does not show. Functions that are given nothing, as a health check,
+    and handlers of custom resources are not judged.
     """
     for function in template.functions.values():
         code = template.code[function.logical_id]
@@ -67,7 +67,8 @@ def _stub(function: Function, code: Code, asked: list[_Ask], unseen: Evidence | 
         return about(Outcome.UNKNOWN, message, "its code", more=[unseen])
     if code.constant:
         used = listed(dict.fromkeys(ask.what for ask in asked))
-        message = f"{name} is a stub: it answers every call with the same success and uses nothing of {used}"
+        accepted = " that it does not refuse" if code.refuses else ""
+        message = f"{name} is a stub: it answers every call{accepted} with the same success and uses nothing of {used}"
         note = "reads no variable, calls nothing, returns a constant"
         return about(Outcome.FAIL, message, note, more=given)
     done = "answers by what it is asked" if code.idle else "reads a variable, loads an SDK or calls something"

@@ -113,7 +113,7 @@ def _reality(element: Scalar | Unknown) -> tuple[Outcome, str]:
         return Outcome.UNKNOWN, "known only at deploy time"
     text = element.text
     prefix, colon, name = text.partition(":")
-    if text and not text.strip("*"):
+    if text and not text.replace(":", "", 1).strip("*"):
         return Outcome.PASS, ""
     if not colon:
         return Outcome.FAIL, "which names no service"
@@ -146,7 +146,7 @@ def _near(prefix: str, name: str, known: Mapping[str, data.Action]) -> tuple[Out
     """
     names = {action: entry.name.partition(":")[2] for action, entry in known.items()}
     names.update({operation.lower(): operation for operation in data.operations(prefix)})
-    close = get_close_matches(name.lower(), list(names), 3, 0.8)
+    close = get_close_matches(name.lower(), list(known), 3, 0.8)
     hint = f"; did you mean {listed(f'{prefix}:{names[action]}' for action in close).replace(' and ', ' or ')}"
     slips = [action for action in names if _is_slip(name, names[action])] if not name[-1:].isdigit() else []
     if not slips:

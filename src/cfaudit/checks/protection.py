@@ -81,11 +81,11 @@ def web_acl(template: Template, facts: Facts) -> Iterator[Finding]:
 
     A stage passes when an `AWS::WAFv2::WebACLAssociation` names its API and its name, or when the API is an origin of a
     distribution that has a web ACL; then it is assumed that clients come through the distribution. It does not matter
-    where the ACL is declared; one of this template that has no rules and allows everything fails. A distribution must
-    have a web ACL of its own when the audit is told that the stack is in us-east-1, the only region where such an ACL
-    can be declared. HTTP and WebSocket APIs are not judged: AWS WAF does not support them. AWS WAF Classic does not
-    count: its support has ended. An association with an ARN that only deploy time knows, and an API whose stages are
-    not in the template, are unknown.
+    where the ACL is declared; one of this template that has no rules and allows everything, or whose scope is
+    CLOUDFRONT, fails. A distribution must have a web ACL of its own when the audit is told that the stack is in
+    us-east-1, the only region where such an ACL can be declared. HTTP and WebSocket APIs are not judged: AWS WAF does
+    not support them. AWS WAF Classic does not count: its support has ended. An association with an ARN that only deploy
+    time knows, and an API whose stages are not in the template, are unknown.
     """
     found = [_guarded_stage(template, stage) for stage in template.apis.stages if _is_judged(stage)]
     for api in template.apis.declared.values():
@@ -145,6 +145,9 @@ def _associated(template: Template, association: Resource) -> tuple[Outcome, str
         empty = isinstance(rules, Absent) or (isinstance(rules, Seq) and not rules.items)
         if empty and isinstance(action, Map) and "Allow" in action.entries:
             return Outcome.FAIL, f"{acl.logical_id}, which has no rules and allows everything", acl.span
+        scope = acl.at("Scope")
+        if isinstance(scope, Scalar) and scope.text == "CLOUDFRONT":
+            return Outcome.FAIL, f"{acl.logical_id}, whose scope is distributions only", acl.where("Scope")
     return Outcome.PASS, "a web ACL", association.where("ResourceArn")
 
 
@@ -210,10 +213,10 @@ def usage_plan(template: Template, facts: Facts) -> Iterator[Finding]:
     """Every REST API must have a usage plan that works.
 
     A plan works when it is attached to a stage of the API (`ApiStages`), sets a limit (`Throttle` or `Quota`), has a
-    key (`AWS::ApiGateway::UsagePlanKey`) and some method of the API asks for a key; a plan that lacks one of these
-    limits nobody and counts as missing. SAM's `Auth.UsagePlan` makes plan and key. HTTP and WebSocket APIs are not
-    judged: HTTP APIs have no usage plans. A plan whose id is exported may get its keys in another stack and is unknown,
-    as is an API without a stage in the template.
+    key (`AWS::ApiGateway::UsagePlanKey`) that is not switched off and some method of the API asks for a key; a plan
+    that lacks one of these limits nobody and counts as missing. SAM's `Auth.UsagePlan` makes plan and key. HTTP and
+    WebSocket APIs are not judged: HTTP APIs have no usage plans. A plan whose id is exported may get its keys in
+    another stack and is unknown, as is an API without a stage in the template.
     """
     found: list[_Answer] = []
     seen: set[str] = set()
@@ -266,7 +269,7 @@ def _lacks(plan: _Plan, api: str) -> str:
     if not plan.limited:
         lacking.append("it sets neither a throttle nor a quota")
     if plan.keyed is False:
-        lacking.append("it has no key")
+        lacking.append("it has no key that is switched on")
     if plan.attached is not False and plan.demanded is False:
         lacking.append(f"no method of {api} asks for a key")
     return " and ".join(lacking)
@@ -301,14 +304,19 @@ def _attached(template: Template, entry: Value, api: Api) -> bool | None:
 
 
 def _keyed_plans(template: Template) -> frozenset[str]:
-    """The plans that have a key in this template."""
+    """The plans that have a key in this template; one that is declared switched off is none."""
+    off = {key.logical_id for key in template.of("AWS::ApiGateway::ApiKey") if _is_disabled(key.at("Enabled"))}
     return frozenset(
         reference.logical_id
         for key in template.of("AWS::ApiGateway::UsagePlanKey")
-        for value in (key.at("UsagePlanId"),)
-        if isinstance(value, Unknown)
+        for value, held in ((key.at("UsagePlanId"), template.target(key.at("KeyId"), "AWS::ApiGateway::ApiKey")),)
+        if isinstance(value, Unknown) and not (held and held.logical_id in off)
         for reference in value.references
     )
+
+
+def _is_disabled(value: Value) -> bool:
+    return isinstance(value, Scalar) and value.text.lower() == "false"
 
 
 def _is_exported(template: Template, logical_id: str) -> bool:

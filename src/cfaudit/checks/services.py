@@ -131,6 +131,9 @@ def _detector(detector: Resource) -> Iterator[Finding]:
         written = status.text if isinstance(status, Scalar) else "DRAFT, which is what no status means"
         message = f"the version of {name} is {written}: only an active version answers predictions"
         yield judged(Outcome.FAIL, detector, "DetectorVersionStatus", message, severity=Severity.HIGH)
+    if _says_nothing(detector.at("Rules")):
+        message = f"{name} has no rule, so its predictions have no outcome"
+        yield judged(Outcome.FAIL, detector, "Rules", message, severity=Severity.HIGH)
     for path, rule in detector.each("Rules.*"):
         if isinstance(rule, Map) and "Fn::Transform" not in rule.keys and "Arn" not in rule.entries:
             missing = [key for key in ("Expression", "Language", "Outcomes") if _says_nothing(rule.entries.get(key))]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
 from cfaudit.model.declarations import Edge, Resource
+from cfaudit.model.invocations import is_off
 from cfaudit.model.template import Template
 from cfaudit.nodes import Absent, Map, Scalar, Seq, Span, Unknown, Value, strings
 
@@ -21,9 +22,10 @@ def stream_consumers(template: Template, facts: Facts, *, types: tuple[str, ...]
     """Every table that has a stream must have a reader of it.
 
     A reader is any resource but a policy that refers to the stream's ARN: an event source mapping, a pipe, an event of
-    a SAM function. A stream whose ARN leaves the stack (an output, a nested stack, a parameter store entry, a resource
-    policy) or that a principal other than a function's role may read is unknown. A global table with several replicas
-    passes: DynamoDB replicates through the stream, unless the replicas are strongly consistent.
+    a SAM function. One that is switched off (`Enabled: false`, `DesiredState: STOPPED`) reads nothing. A stream whose
+    ARN leaves the stack (an output, a nested stack, a parameter store entry, a resource policy) or that a principal
+    other than a function's role may read is unknown. A global table with several replicas passes: DynamoDB replicates
+    through the stream, unless the replicas are strongly consistent.
     """
     for table in template.of(*types):
         stream = table.at("StreamSpecification")
@@ -42,7 +44,8 @@ def _consumed(template: Template, table: Resource) -> tuple[Outcome, str, tuple[
     edges = [edge for edge in template.edges_to.get(name, ()) if _reads(template, edge)]
     types = {edge.source: template.resources[edge.source].type for edge in edges}
     for edge in edges:
-        if not types[edge.source].startswith(_IAM) and types[edge.source] not in _HANDS_ON:
+        idle = _is_off(template.resources[edge.source], edge)
+        if not idle and not types[edge.source].startswith(_IAM) and types[edge.source] not in _HANDS_ON:
             evidence = (Evidence(edge.span, f"{edge.source} reads the stream"),)
             return Outcome.PASS, f"{edge.source} reads the stream of {name}", evidence
     replicated = _replicated(table)
@@ -57,7 +60,14 @@ def _consumed(template: Template, table: Resource) -> tuple[Outcome, str, tuple[
         return Outcome.UNKNOWN, f"nothing here reads the stream of {name}, but {note}", evidence
     if replicated is None or template.macros:
         return Outcome.UNKNOWN, f"only deploy time knows whether something reads the stream of {name}", ()
-    return Outcome.FAIL, f"nothing reads the stream of {name}", ()
+    off = [edge for edge in edges if _is_off(template.resources[edge.source], edge)]
+    more = tuple(Evidence(edge.span, f"{edge.source} is switched off") for edge in off)
+    return Outcome.FAIL, f"nothing reads the stream of {name}", more
+
+
+def _is_off(reader: Resource, edge: Edge) -> bool:
+    """Whether an event source mapping, an event of a SAM function or a pipe is declared, but switched off."""
+    return is_off(reader, edge.path.split(".")[1] if edge.path.startswith("Events.") else "")
 
 
 def _reads(template: Template, edge: Edge) -> bool:

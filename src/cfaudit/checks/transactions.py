@@ -15,6 +15,7 @@ from cfaudit.model.declarations import Resource
 from cfaudit.model.iam import Principal, Statement, action_matches, reaches
 from cfaudit.model.names import rendered
 from cfaudit.model.template import Template
+from cfaudit.model.triangle import Pair, borrowed, triangle
 from cfaudit.nodes import Scalar, Span, Unknown, Value, strings
 
 ITEM_WRITES = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
@@ -132,12 +133,13 @@ def transaction_writes(
 ) -> Iterator[Finding]:
     """A role that is meant to write atomically must be allowed to put, update or delete items of each table concerned.
 
-    The roles are those of batch-write-for-transactions. The tables are the profile's campaigns and contributions
-    tables when the profile names the role; tables on which the role is granted a writing action, BatchWriteItem
-    included; and tables whose names its functions are given, unless the role may only read them. A transaction's Put,
-    Update and Delete need PutItem, UpdateItem and DeleteItem on the table itself (an index is not enough); a
-    ConditionExpression on them needs nothing more. Grants under a condition count. A table of another stack is unknown
-    unless the same statements grant one of the three on it.
+    The roles are those of batch-write-for-transactions. The tables are the profile's campaigns and contributions tables
+    when the profile names the role; tables on which the role is granted a writing action, BatchWriteItem included; and
+    tables whose names its functions are given, unless the role may only read them. A transaction's Put, Update and
+    Delete need PutItem, UpdateItem and DeleteItem on the table itself (an index is not enough); a ConditionExpression
+    on them needs nothing more. Grants under a condition count. Where the code of its functions can be read, the role
+    must also be allowed what each element of a transaction needs on its table: dynamodb:ConditionCheckItem for a
+    ConditionCheck. A table of another stack is unknown unless the same statements grant one of the three on it.
     """
     for writer in writers(template, facts, role, function, words, hints):
         found = [
@@ -145,6 +147,8 @@ def transaction_writes(
             for table, evidence in _concerned(template, facts, writer, tables).items()
         ]
         found += _elsewhere(template, writer)
+        refused = {finding.salient for finding in found if finding.outcome is Outcome.FAIL}
+        found += [finding for finding in _elements_denied(template, writer) if finding.salient not in refused]
         passed = [finding for finding in found if finding.outcome is Outcome.PASS]
         yield from (finding for finding in found if finding.outcome is not Outcome.PASS)
         if passed and len(passed) == len(found):
@@ -181,6 +185,35 @@ def _table_writes(template: Template, writer: Writer, table: Resource, evidence:
         salient=table.logical_id,
         assumed=writer.assumed,
     )
+
+
+def _elements_denied(template: Template, writer: Writer) -> Iterator[Finding]:
+    """Tables on which the role lacks what the transactions in its functions' code do to them."""
+    role = writer.principal.logical_id
+    for function in template.functions_of.get(role, ()):
+        code = template.code.get(function.logical_id)
+        if code is None or borrowed(code):
+            continue
+        needs = {(need.action, need.span) for call in code.calls if call.transactional for need in call.needs}
+        denied: dict[str, list[Pair]] = {}
+        for pair in triangle(template, function):
+            if pair.answer == "lacks" and pair.resource and (pair.action, pair.place) in needs:
+                denied.setdefault(pair.resource, []).append(pair)
+        for table, pairs in denied.items():
+            lines = [Evidence(pair.place, f"{function.logical_id} needs {pair.action} on {table}") for pair in pairs]
+            actions = listed(sorted({pair.action for pair in pairs}))
+            message = f"{role} does not allow {actions} on {table}: the transaction in the code of "
+            message += f"{function.logical_id} is denied"
+            yield judged(
+                Outcome.FAIL,
+                writer.principal.resource,
+                None,
+                message,
+                more=lines,
+                subject=role,
+                salient=table,
+                assumed=writer.assumed,
+            )
 
 
 def _line(principal: Principal, template: Template, table: Resource, action: str) -> Span | None:

@@ -21,8 +21,9 @@ def validated_requests(template: Template, facts: Facts) -> Iterator[Finding]:
     The validator is the method's `RequestValidatorId`, the `x-amazon-apigateway-request-validator` of an OpenAPI
     operation or of the whole definition, or the `RequestModel` of SAM's event with `ValidateBody` or
     `ValidateParameters`. A validator of the template with both checks off fails, and so does one that checks bodies for
-    a method without models, or only parameters of a method that declares none. Methods for any verb and fixed responses
-    (MOCK) are not judged, nor are HTTP and WebSocket APIs: AWS gives HTTP APIs no request validation.
+    a method without models (`Empty`, the model that every API has, takes any object), or only parameters of a method
+    that declares none. Methods for any verb and fixed responses (MOCK) are not judged, nor are HTTP and WebSocket APIs:
+    AWS gives HTTP APIs no request validation.
     """
     for route in template.routes:
         if route.kind != "rest" or route.method not in _METHODS:
@@ -64,13 +65,23 @@ def _lacks(validator: Resource, method: Resource) -> str | None:
     if body is False and parameters is False:
         return "it checks neither bodies nor parameters"
     models, declared = method.at("RequestModels"), method.at("RequestParameters")
-    if (body and not isinstance(models, Absent)) or (parameters and not isinstance(declared, Absent)):
+    if (body and not _takes_anything(models)) or (parameters and not isinstance(declared, Absent)):
         return None
     if None in (body, parameters):
         return ""
     if body:
-        return "the method has no RequestModels"
+        return "the method has no RequestModels" if isinstance(models, Absent) else "its model Empty takes any object"
     return "it checks parameters only, and the method declares none"
+
+
+def _takes_anything(models: Value) -> bool:
+    """Whether no model says what a body must be: API Gateway makes the model Empty with every API.
+
+    https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.aws_apigateway.Model.html
+    """
+    named = models.entries.values() if isinstance(models, Map) else ()
+    empty = bool(named) and all(isinstance(model, Scalar) and model.text == "Empty" for model in named)
+    return isinstance(models, Absent) or empty
 
 
 def _event(route: Route) -> Finding:

@@ -9,6 +9,7 @@ from cfaudit.facts import Facts
 from cfaudit.finding import Evidence, Finding, Outcome, judged
 from cfaudit.model.alarms import ALARM_TYPES, COMPOSITE_ALARM
 from cfaudit.model.declarations import Resource
+from cfaudit.model.invocations import is_off
 from cfaudit.model.mentions import TOPIC, named
 from cfaudit.model.policies import ResourceStatement, statements
 from cfaudit.model.template import Template
@@ -44,6 +45,7 @@ def reached(
     property that names the resource, its alias or its version; a Lambda permission, whoever it is for; a grant to a
     workload, a user, or a role that is assumed from outside; and a variable that carries the name to a workload which
     also has the grant. Outputs, alarms, dashboards and log groups do not count, nor does the resource itself.
+    A rule, a schedule, a pipe, a mapping or an event of SAM's that is switched off sets nothing going.
 
     Unknown is a grant on everything, a grant to a role that nothing uses, a variable whose holder has policies that the
     template does not show, a name handed to a nested stack or to the parameter store, whatever a macro may add, and
@@ -54,7 +56,8 @@ def reached(
     library = not _has_entrance(template, entrances)
     for resource in template.of(*types):
         name = resource.logical_id
-        found = [wire for wire in template.wiring.into(name, kind) if wire.source != name]
+        wires = [wire for wire in template.wiring.into(name, kind) if wire.source != name]
+        found = [wire for wire in wires if not _is_idle(template, wire)]
         proof = next((wire for wire in found if wire.certain), None)
         if proof:
             verb = f"may {acts.removesuffix('s')}" if proof.way in ("grant", "permission") else acts
@@ -69,8 +72,20 @@ def reached(
             yield judged(Outcome.UNKNOWN, resource, None, message, note="declared here", more=more)
         else:
             message = f"nothing in the stack {acts} {name}, and no policy lets anything do it"
-            told = (Evidence(wire.span, f"{wire.source} is told its name") for wire in found if wire.way == "variable")
+            idle = [wire for wire in wires if _is_idle(template, wire)]
+            if idle:
+                message = f"only {idle[0].source} {acts} {name}, and that is switched off"
+            told = [Evidence(wire.span, f"{wire.source} is told its name") for wire in found if wire.way == "variable"]
+            told += [Evidence(wire.span, "switched off") for wire in idle]
             yield judged(Outcome.FAIL, resource, None, message, note="declared here", more=(*told, *exported))
+
+
+def _is_idle(template: Template, wire: Wire) -> bool:
+    """Whether a wire is that of a trigger which is declared, but switched off."""
+    if wire.way == "event":
+        return is_off(template.resources[wire.target], wire.via.removeprefix("event "))
+    trigger = template.resources.get(wire.via if wire.way == "mapping" else wire.source)
+    return trigger is not None and is_off(trigger)
 
 
 _KINDS: dict[str, WireKind] = {"invokes": "invokes", "starts": "starts"}

@@ -49,6 +49,25 @@ class Target(NamedTuple):
         return None if permitted.qualifier is None or _HOLE.search(both) else False
 
 
+_SWITCHES: Mapping[str, tuple[str, str]] = {
+    "AWS::Events::Rule": ("State", "DISABLED"),
+    "AWS::Lambda::EventSourceMapping": ("Enabled", "false"),
+    "AWS::Pipes::Pipe": ("DesiredState", "STOPPED"),
+    "AWS::Scheduler::Schedule": ("State", "DISABLED"),
+}
+
+
+def is_off(trigger: Resource, event: str = "") -> bool:
+    """Whether a rule, a schedule, a pipe, an event source mapping, or the event of a SAM resource, is switched off."""
+    if event:
+        switches = {"State": "DISABLED", "Enabled": "false"}
+    else:
+        switches = dict([_SWITCHES[trigger.type]]) if trigger.type in _SWITCHES else {}
+    prefix = f"Events.{event}.Properties." if event else ""
+    held = ((trigger.at(prefix + path), off) for path, off in switches.items())
+    return any(isinstance(value, Scalar) and value.text.lower() == off.lower() for value, off in held)
+
+
 def invoked(template: Declarations, value: Value) -> Target | None:
     """The declared function that a name, an ARN, an alias's Ref or an API Gateway URI names; None when it is none."""
     if isinstance(value, Unknown):

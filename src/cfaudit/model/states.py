@@ -226,7 +226,15 @@ class Scope:
 
 
 ProblemKind: TypeAlias = Literal[
-    "no-start", "no-states", "no-type", "unknown-type", "no-way-out", "no-resource", "no-choices", "shape"
+    "no-start",
+    "no-states",
+    "no-type",
+    "unknown-type",
+    "no-way-out",
+    "two-ways-out",
+    "no-resource",
+    "no-choices",
+    "shape",
 ]
 
 
@@ -350,6 +358,8 @@ def _check(made: Definition, state: State) -> None:
     leaves = any(name in state.body.entries for name in ("Next", "End"))
     if state.type in ("Task", "Pass", "Wait", "Parallel", "Map") and not leaves:
         made.problem("no-way-out", f"the state {state.name} has neither Next nor End", state.span, state.key)
+    if state.end and "Next" in state.body.entries:
+        made.problem("two-ways-out", f"the state {state.name} has both Next and End", state.where("End"), state.key)
     if state.type == "Task" and "Resource" not in state.body.entries:
         made.problem("no-resource", f"the Task {state.name} has no Resource", state.span, state.key)
     if state.type == "Choice" and isinstance(state.at("Choices"), (Absent, Scalar, Map)):

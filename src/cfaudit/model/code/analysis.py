@@ -48,6 +48,7 @@ def analyse(local: LocalFiles, function: str, text: Text, folder: str, export: s
         returns=outcomes.shape(handler) if handler and told else OPEN_SHAPE,
         idle=idle,
         constant=idle and outcomes.is_constant(handler) if handler else None,
+        refuses=told and handler is not None and outcomes.refuses(handler),
         event_logs=tuple(gathered.event_logs),
         metrics=tuple(gathered.metrics),
         http=tuple(gathered.http),

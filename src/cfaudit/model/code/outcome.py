@@ -110,16 +110,30 @@ class Outcomes:
         return _merged(parts)
 
     def is_constant(self, handler: Function) -> bool:
-        """Whether the handler returns the same success whatever it is given; results after an exception aside."""
+        """Whether every success that the handler returns is the same, whatever it is given.
+
+        Results after an exception, and fixed answers that refuse a request (a statusCode of 400 and more), are set
+        aside: a check of the input before the success makes none of what the handler is there for.
+        """
         found = self._results(handler)
         if found is None:
             return False
         results = [result for result in found if not result.caught and not self._is_callback(result.value)]
+        accepted = [result for result in results if not self._is_refusal(result)]
+        results = accepted or results
         if len(results) > 1 and any(result.branched for result in results[:-1]):
             return False
         return all(
             result.value is None or (self._same(result.value, 0) and self._succeeds(result.value)) for result in results
         )
+
+    def refuses(self, handler: Function) -> bool:
+        """Whether the handler gives some input a fixed answer that is no success."""
+        return any(self._is_refusal(result) for result in self._results(handler) or ())
+
+    def _is_refusal(self, result: Return) -> bool:
+        value = result.value
+        return result.branched and value is not None and self._same(value, 0) and not self._succeeds(value)
 
     def _is_callback(self, expr: Expr | None) -> bool:
         """``return callback(null, result)``: the call itself returns nothing."""
