@@ -44,8 +44,10 @@ CONFIGURATIONS = of_file("configuration.md", "cfaudit.yaml")
 
 
 @pytest.mark.parametrize("text", CONFIGURATIONS, ids=lambda text: text.split("\n")[1][:30])
-def test_every_configuration_shown_is_one(text: str) -> None:
-    held = load_config(Path("cfaudit.yaml"), text, catalogue(), "crowdfunding")
+def test_every_configuration_shown_is_one(text: str, tmp_path: Path) -> None:
+    (tmp_path / "company-rules" / "security").mkdir(parents=True)
+    (tmp_path / "company-rules" / "security" / "own-rule.yaml").touch()
+    held = load_config(tmp_path / "cfaudit.yaml", text, lambda _: catalogue(), "crowdfunding")
     assert held.keys
     schema = json.loads((SCHEMAS / "config.json").read_text(encoding="utf-8"))
     plain = yaml.load(text, yaml.BaseLoader)
@@ -64,8 +66,8 @@ def test_every_key_has_a_section_with_an_example() -> None:
 
 def test_pyproject_says_the_same() -> None:
     (toml,) = blocks("configuration.md", "toml")
-    one = load_config(Path("pyproject.toml"), toml, catalogue())
-    other = load_config(Path("cfaudit.yaml"), CONFIGURATIONS[0], catalogue())
+    one = load_config(Path("pyproject.toml"), toml, catalogue)
+    other = load_config(Path("cfaudit.yaml"), CONFIGURATIONS[0], catalogue)
     assert (one.profile, one.fail_on, one.min_score) == (other.profile, other.fail_on, other.min_score)
     assert (one.bind, one.off, one.environments["prod"]) == (other.bind, other.off, other.environments["prod"])
     assert one.waivers[0].until == other.waivers[0].until
