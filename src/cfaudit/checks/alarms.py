@@ -199,6 +199,7 @@ def _dimension_targets(template: Template, dimension: str, value: Value) -> Iter
 
 
 _REST_APIS = ("AWS::ApiGateway::RestApi", "AWS::Serverless::Api")
+_OTHER_APIS = ("AWS::ApiGatewayV2::Api", "AWS::Serverless::HttpApi")
 
 
 def _titled(template: Template, value: Value) -> Iterator[str]:
@@ -246,7 +247,7 @@ def _kind(
     certain = [] if doubt else [resource for resource in missing if told[resource.logical_id] is None]
     shown = certain or missing
     evidence = [Evidence(resource.span, f"no alarm watches {resource.logical_id}") for resource in shown]
-    evidence += [mistaken for resource in shown for mistaken in _by_id(template, resource)]
+    evidence += [mistaken for resource in shown for mistaken in _misnamed(template, resource)]
     if certain:
         yield _summary(Outcome.FAIL, kind, shown[0], f"no alarm watches {_listed(shown)} ({kind})", evidence)
         return
@@ -255,14 +256,22 @@ def _kind(
     yield _summary(Outcome.UNKNOWN, kind, shown[0], message, [*evidence, *why])
 
 
-def _by_id(template: Template, resource: Resource) -> Iterator[Evidence]:
-    """Alarms that mean to watch a REST API, and give its id as ApiName."""
+def _misnamed(template: Template, resource: Resource) -> Iterator[Evidence]:
+    """Alarms that mean to watch an API by the dimension ApiName, and find no metric.
+
+    A REST API's is its name, not its id; metrics of HTTP and WebSocket APIs have ApiId instead.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
+    """
+    rest, named = resource.type in _REST_APIS, resource.at("Name")
     for alarm in template.alarms.values():
         for metric in alarm.metrics:
             for dimension, value in metric.values:
-                if dimension == "ApiName" and resource.type in _REST_APIS and resource in template.targets(value):
-                    note = f"{alarm.resource.logical_id} gives its id as ApiName, which is its name: it watches nothing"
-                    yield Evidence(value.span, note)
+                meant = resource in template.targets(value) or (not rest and same_text(value, named))
+                if dimension == "ApiName" and meant and resource.type in (*_REST_APIS, *_OTHER_APIS):
+                    why = (
+                        "gives its id as ApiName, which is its name" if rest else "names it by ApiName instead of ApiId"
+                    )
+                    yield Evidence(value.span, f"{alarm.resource.logical_id} {why}: it watches nothing")
 
 
 def _nested(template: Template, resource: Resource) -> Evidence | None:

@@ -251,9 +251,10 @@ def private_logs(template: Template, facts: Facts) -> Iterator[Finding]:
         if target and route.method != "OPTIONS":
             routes.setdefault(target.function, (route.name, Evidence(route.span, f"{route.name} invokes it")))
     for name in template.functions:
-        for wire in template.wiring.into(name, "invokes"):
-            if wire.way == "permission" and wire.service == "apigateway":
-                routes.setdefault(name, ("API Gateway", Evidence(wire.span, "lets API Gateway invoke it")))
+        if not any(wire.way == "route" for wire in template.wiring.into(name, "invokes")):
+            for permission in template.permissions_of.get(name, ()):
+                if isinstance(permission.principal, Scalar) and permission.principal.text == "apigateway.amazonaws.com":
+                    routes.setdefault(name, ("API Gateway", Evidence(permission.span, "lets API Gateway invoke it")))
     for name, (route_name, evidence) in routes.items():
         if name in template.functions:
             yield _logged(template, template.functions[name], route_name, evidence)
