@@ -113,8 +113,8 @@ class Code:
     """What a function's code does. Nothing but ``function``, ``reason`` and ``span`` is meant when not ``readable``.
 
     Only code that the handler can reach counts. ``unread`` names what may hide further calls (a package, a call on a
-    value that cannot be told): while it is not empty, "never calls X" is not certain; see ``complete``. ``constant`` says
-    that every success is the same, ``refuses`` that there are fixed answers besides which are none.
+    value that cannot be told): while it is not empty, "never calls X" is not certain; see ``complete``. ``constant``
+    says that every success is the same, ``refuses`` that there are fixed answers besides which are none.
     """
 
     function: str
