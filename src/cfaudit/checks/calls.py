@@ -42,7 +42,7 @@ def _judged(template: Template, facts: Facts, function: Function, needed: list[P
     lines.append(Evidence(template.principals[function.principal or ""].resource.span, f"{name} runs as {role}"))
     outcome, doubt = missing_right(template, facts)
     if name in template.custom_resource_functions:
-        outcome, doubt = Outcome.UNKNOWN, ", unless its custom resources never ask for that"
+        outcome, doubt = Outcome.UNKNOWN, "; its custom resources may never ask for that"
     code = template.code[name]
     taken = borrowed(code)
     if taken:
