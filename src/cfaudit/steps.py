@@ -124,7 +124,7 @@ def _declared(template: Template, step: Step, resource: Resource) -> Iterator[Ne
 def documented(template: Template) -> Mapping[str, Span]:
     """The ids of the steps that ``Metadata.cfaudit.manual_steps`` names, at the top level or on a resource."""
     found: dict[str, Span] = {}
-    listed = [declared.entries.get("manual_steps") for _, declared in template.words()]
+    listed = [words.entries.get("manual_steps") for _, words in template.words() if isinstance(words, Map)]
     listed += [resource.attribute("Metadata.cfaudit.manual_steps") for resource in template.resources.values()]
     for value in listed:
         for entry in value.items if isinstance(value, Seq) else ():

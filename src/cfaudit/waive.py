@@ -197,12 +197,13 @@ def in_template(source: Source, templates: Sequence[Template]) -> tuple[list[Wai
             held.setdefault(resource.logical_id, resource)
     found: list[Waiver] = []
     notes: list[Diagnostic] = []
-    for file, words in templates[0].words():
-        _of_metadata(words, (), None if file == source.path else file, found, notes)
-    for resource in held.values():
-        value = resource.attribute("Metadata.cfaudit")
+    places: list[tuple[Value, tuple[str, ...], str | None]] = [
+        (words, (), None if file == source.path else file) for file, words in templates[0].words()
+    ]
+    places += [(resource.attribute("Metadata.cfaudit"), (name,), None) for name, resource in held.items()]
+    for value, resources, file in places:
         if isinstance(value, Map):
-            _of_metadata(value, (resource.logical_id,), None, found, notes)
+            _of_metadata(value, resources, file, found, notes)
         elif isinstance(value, (Scalar, Seq)):
             notes.append(Diagnostic("warning", f"Metadata.cfaudit is a map of {', '.join(KEYS)}", value.span))
     files = {part.path: part for part in (source, *source.parts) if part.format == "yaml"}

@@ -210,11 +210,11 @@ class Declarations:
         found = self.document.globals.entries.get(f"{stack}.{section}" if stack else section)
         return Absent(self.document.globals.span) if found is None else found
 
-    def words(self) -> Iterator[tuple[str, Map[Value]]]:
+    def words(self) -> Iterator[tuple[str, Value]]:
         """``Metadata.cfaudit`` of each template that the stack is made of, with the template's file."""
         for name, value in self.document.metadata.entries.items():
             stack, _, key = name.rpartition(".")
-            if key == "cfaudit" and isinstance(value, Map):
+            if key == "cfaudit":
                 parts = (part.path for part in self.source.parts if part.name == stack)
                 yield next(parts, self.source.path), value
 
