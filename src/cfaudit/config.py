@@ -73,13 +73,19 @@ def find_config(start: Path) -> Path | None:
     return None
 
 
+_MAY_HAVE_TABLE = re.compile(
+    rb"""\btool["'\s]*\.["'\s]*cfaudit|^\s*\[\s*["']?tool["']?\s*\][^\[]*cfaudit|^\s*["']?tool["']?\s*=""", re.MULTILINE
+)
+"""The ways to write a table ``tool.cfaudit``; whether it is one, the reader of TOML says."""
+
+
 def _has_table(path: Path) -> bool:
     """Whether a file has a ``[tool.cfaudit]``, or cannot be read and may: then it is for the reader to say why."""
     try:
         raw = path.read_bytes()
     except OSError:
         return False
-    if b"cfaudit" not in raw:
+    if not _MAY_HAVE_TABLE.search(raw):
         return False
     import tomllib
 

@@ -9,7 +9,7 @@ https://github.com/ossf/scorecard#aggregate-score
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import ROUND_HALF_UP, Decimal
+from math import copysign, floor
 from typing import NamedTuple
 
 from cfaudit.coverage import Coverage, coverage
@@ -131,7 +131,8 @@ def score(audit: Audit, categories: Iterable[Category], gate: Gate, *, strict: b
 
 def round_half_up(value: float, places: str = "0.1") -> float:
     """Half up, as people round; binary noise below the ninth place is dropped first."""
-    return float(Decimal(f"{value:.9f}").quantize(Decimal(places), ROUND_HALF_UP))
+    scale = round(1 / float(places))
+    return copysign(floor(round(abs(value), 9) * scale + 0.5 + 1e-7) / scale, value)
 
 
 def grade(overall: float | None) -> str | None:

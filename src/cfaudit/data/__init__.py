@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
 
 HERE = Path(__file__).parent  # importlib.resources would cost 8 ms of a cold start
 
@@ -120,59 +123,54 @@ class Versions(NamedTuple):
     as_of: date
 
 
-class PolicyStatement(TypedDict):
-    """A statement of a policy of AWS's, as a policy document has it; every value that may be a list is one."""
+if TYPE_CHECKING:  # making these classes would cost a cold start more than reading most of the files
 
-    Effect: Literal["Allow", "Deny"]
-    Action: NotRequired[list[str]]
-    NotAction: NotRequired[list[str]]
-    Resource: list[str]
-    Condition: NotRequired[dict[str, dict[str, list[str]]]]
+    class PolicyStatement(TypedDict):
+        """A statement of a policy of AWS's, as a policy document has it; every value that may be a list is one."""
 
+        Effect: Literal["Allow", "Deny"]
+        Action: NotRequired[list[str]]
+        NotAction: NotRequired[list[str]]
+        Resource: list[str]
+        Condition: NotRequired[dict[str, dict[str, list[str]]]]
 
-class _SamPolicies(TypedDict):
-    templates: dict[str, list[PolicyStatement]]
+    class _SamPolicies(TypedDict):
+        templates: dict[str, list[PolicyStatement]]
 
+    class _Integrations(TypedDict):
+        calls: dict[str, list[str]]
+        job: dict[str, list[str]]
+        sources: dict[str, str]
 
-class _Integrations(TypedDict):
-    calls: dict[str, list[str]]
-    job: dict[str, list[str]]
-    sources: dict[str, str]
+    class _SdkClass(TypedDict):
+        operations: dict[str, str]
+        leads: dict[str, str]
+        makes: dict[str, str]
+        named: NotRequired[list[str]]
 
+    class _Sdk(TypedDict):
+        free: list[str]
+        names: dict[str, str]
+        prefixes: dict[str, str]
+        resources: dict[str, dict[str, _SdkClass]]
+        unlisted: list[str]
 
-class _SdkClass(TypedDict):
-    operations: dict[str, str]
-    leads: dict[str, str]
-    makes: dict[str, str]
-    named: NotRequired[list[str]]
+    class _Types(TypedDict):
+        lifecycle: dict[str, tuple[Literal["maintenance", "sunset", "shutdown"], str | None]]
+        tags: dict[str, str]
 
+    class _NotActions(TypedDict):
+        sources: list[str]
+        operations: dict[str, tuple[str, list[str], int | None]]
 
-class _Sdk(TypedDict):
-    free: list[str]
-    names: dict[str, str]
-    prefixes: dict[str, str]
-    resources: dict[str, dict[str, _SdkClass]]
-    unlisted: list[str]
-
-
-class _Types(TypedDict):
-    lifecycle: dict[str, tuple[Literal["maintenance", "sunset", "shutdown"], str | None]]
-    tags: dict[str, str]
-
-
-class _NotActions(TypedDict):
-    sources: list[str]
-    operations: dict[str, tuple[str, list[str], int | None]]
-
-
-class _Service(TypedDict):
-    title: str
-    actions: list[str]
-    types: list[str]
-    variables: list[str]
-    source: str
-    certain: NotRequired[bool]
-    note: NotRequired[str]
+    class _Service(TypedDict):
+        title: str
+        actions: list[str]
+        types: list[str]
+        variables: list[str]
+        source: str
+        certain: NotRequired[bool]
+        note: NotRequired[str]
 
 
 @cache
@@ -359,12 +357,12 @@ def _iam() -> bytes:
 
 @cache
 def _not_actions() -> _NotActions:
-    return cast(_NotActions, json.loads(_text("not-actions.json")))
+    return cast("_NotActions", json.loads(_text("not-actions.json")))
 
 
 @cache
 def _sdk() -> _Sdk:
-    return cast(_Sdk, json.loads(_text("sdk.json")))
+    return cast("_Sdk", json.loads(_text("sdk.json")))
 
 
 @cache
@@ -379,17 +377,17 @@ def _sdk_unlisted() -> dict[str, str]:
 
 @cache
 def _runtimes() -> dict[str, dict[str, str | None]]:
-    return cast(dict[str, dict[str, str | None]], json.loads(_text("runtimes.json")))
+    return cast("dict[str, dict[str, str | None]]", json.loads(_text("runtimes.json")))
 
 
 @cache
 def _integrations() -> _Integrations:
-    return cast(_Integrations, json.loads(_text("integrations.json")))
+    return cast("_Integrations", json.loads(_text("integrations.json")))
 
 
 @cache
 def _types() -> _Types:
-    return cast(_Types, json.loads(_text("types.json")))
+    return cast("_Types", json.loads(_text("types.json")))
 
 
 @cache
@@ -399,14 +397,14 @@ def _tags() -> dict[str, str]:
 
 @cache
 def _managed_policies() -> dict[str, list[PolicyStatement]]:
-    return cast(dict[str, list[PolicyStatement]], json.loads(_text("managed-policies.json")))
+    return cast("dict[str, list[PolicyStatement]]", json.loads(_text("managed-policies.json")))
 
 
 @cache
 def _sam_policies() -> dict[str, list[PolicyStatement]]:
-    return cast(_SamPolicies, json.loads(_text("sam-policies.json")))["templates"]
+    return cast("_SamPolicies", json.loads(_text("sam-policies.json")))["templates"]
 
 
 @cache
 def _exceptions() -> dict[str, tuple[str, str, str | None]]:
-    return cast(dict[str, tuple[str, str, str | None]], json.loads(_text("resource-level-exceptions.json")))
+    return cast("dict[str, tuple[str, str, str | None]]", json.loads(_text("resource-level-exceptions.json")))
